@@ -1,0 +1,40 @@
+# Thin lines over the real commands; with conda, run the same commands in the environment instead.
+
+PROFILE ?= miniworld
+PYTHON = .venv/bin/python
+SOURCES = comc_utils tests notebooks
+
+.PHONY: reproduce test lint lab smoke-notebooks constraints
+
+# Run the notebooks in order and write results/$(PROFILE).
+reproduce: .venv/ready
+	$(PYTHON) -m comc_utils reproduce --profile $(PROFILE)
+
+# Every check.
+test: lint
+	$(PYTHON) -m pytest --cov
+
+lint: .venv/ready
+	$(PYTHON) -m ruff check $(SOURCES)
+	$(PYTHON) -m ruff format --check $(SOURCES)
+
+lab: .venv/ready
+	$(PYTHON) -m jupyterlab notebooks
+
+# After a change of a notebook: run it anew for the comparison in tests/smoke_notebooks.
+smoke-notebooks: .venv/ready
+	$(PYTHON) tests/refresh_smoke_notebooks.py
+
+# After a change of the dependencies: choose the exact versions anew.
+constraints: .venv/ready
+	$(PYTHON) -m pip install --quiet uv
+	sed -i '/^[^#]/d' constraints.txt
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --extra test \
+	    --no-header --no-annotate pyproject.toml >> constraints.txt
+
+# Stamped at the end, so that an interrupted installation is taken up again.
+.venv/ready: pyproject.toml constraints.txt
+	@echo "Installing the pinned dependencies into .venv (some minutes, the first time)"
+	python3 -m venv .venv
+	$(PYTHON) -m pip install -qq --constraint constraints.txt --editable '.[test]'
+	touch $@
