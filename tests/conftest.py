@@ -1,0 +1,56 @@
+"""What all tests share: the real data, a cache of their own, notebooks to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).parents[1]
+REAL_DATA = REPOSITORY.parent / "shared" / "real"
+
+# The first example of a property often pays for an import; time limits are pytest-timeout's.
+settings.register_profile("comc", deadline=None)
+settings.load_profile("comc")
+# Small tensors gain nothing from more, and lose much where other processes run beside them.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Give the folder of real data that is not part of the repository."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("the folder of real data, ../shared/real, is not on this machine")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep every test, and the processes it starts, away from the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COMC_CACHE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def write_notebook(tmp_path: Path) -> Callable[..., Path]:
+    """Give a function that writes ``notebooks/<name>.ipynb`` from a parameters cell and others."""
+
+    def write(name: str, parameters: str, *cells: str) -> Path:
+        notebook = nbformat.v4.new_notebook()
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        notebook.cells = [nbformat.v4.new_code_cell(source) for source in (parameters, *cells)]
+        notebook.cells[0].metadata["tags"] = ["parameters"]
+        for number, cell in enumerate(notebook.cells):
+            cell.id = f"cell-{number}"
+        path = tmp_path / "notebooks" / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(notebook, path)
+        return path
+
+    return write
