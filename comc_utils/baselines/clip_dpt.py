@@ -1,0 +1,64 @@
+"""CLIP-DPT: zero-shot CLIP that also looks at regions (Table 1, second row)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from comc_utils.baselines.zero_shot_clip import zero_shot_scores
+from comc_utils.errors import CoMCError
+
+
+def clip_dpt_scores(
+    global_embeddings: Float[Tensor, "n d"],
+    local_embeddings: Float[Tensor, "n k d"],
+    label_embeddings: Float[Tensor, "n_labels d"],
+    *,
+    scale: float,
+    chunk_size: int = 256,
+) -> Float[Tensor, "n n_labels"]:
+    """Mean of the global logit and of a local one, in which each label looks where it matches best.
+
+    Parameters
+    ----------
+    global_embeddings : Tensor of shape (n, d)
+        Unit length.
+    local_embeddings : Tensor of shape (n, K, d)
+        Embeddings of K regions, unit length.
+    label_embeddings : Tensor of shape (N, d)
+        Text embeddings of the label prompts, unit length.
+    scale : float
+        CLIP's learned logit scale, 100 for OpenAI's models.
+    chunk_size : int
+        Images whose n x K x N logits are held at a time.
+
+    Returns
+    -------
+    Tensor of shape (n, N)
+        In [-scale, scale].
+
+    Raises
+    ------
+    CoMCError
+        Where shapes do not match or there is no region.
+
+    References
+    ----------
+    Guo et al., Texts as Images in Prompt Tuning for Multi-Label Image Recognition, CVPR 2023;
+    computed as in github.com/guozix/TaI-DPT, commit 1333eca.
+    """
+    global_logits = zero_shot_scores(global_embeddings, label_embeddings, scale=scale)
+    n, d = global_embeddings.shape
+    shape = tuple(local_embeddings.shape)
+    if len(shape) != 3 or shape[0] != n or shape[1] == 0 or shape[2] != d:
+        raise CoMCError(
+            f"Local embeddings have the shape {shape}; expected ({n}, K, {d}) with at least one "
+            "region, to go with the global embeddings."
+        )
+    chunks = []
+    for regions in local_embeddings.split(chunk_size):
+        logits = scale * regions @ label_embeddings.T  # (chunk, K, N)
+        chunks.append((logits.softmax(dim=1) * logits).sum(dim=1))
+    local_logits = torch.cat(chunks) if chunks else global_logits
+    return (global_logits + local_logits) / 2

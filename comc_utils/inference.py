@@ -1,0 +1,357 @@
+"""From image embeddings to label scores (eq. 8 to 12), for one alpha or many.
+
+The classifier is linear, f(x) = W x + b, so it may look at original and mapped embeddings apart:
+
+    f(alpha v + (1 - alpha) m) = alpha W v + (1 - alpha) W m + b,
+
+the bias entering once, since alpha b + (1 - alpha) b = b. The logits W v and W m are computed once
+for each image; every alpha is then a weighted sum, and the maximum over regions (eq. 10) is taken
+after it. This holds for the released code's variant too, in which m stands for m / ||m||: its
+length does not depend on alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from comc_utils.classifier import LinearClassifier
+from comc_utils.errors import CoMCError
+from comc_utils.mapping import check_alpha, map_to_text
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Confidence scores of n images for N labels: raw logits, without a sigmoid.
+
+    Parameters
+    ----------
+    global_scores : Tensor of shape (n, N)
+        P^glob of eq. 8.
+    aggregated : Tensor of shape (n, N), or None
+        P^agg of eq. 10 and 11: each label's highest score over the regions; None without local
+        embeddings.
+    final : Tensor of shape (n, N)
+        P^final of eq. 12; the global scores without local embeddings.
+    """
+
+    global_scores: Float[Tensor, "n n_labels"]
+    aggregated: Float[Tensor, "n n_labels"] | None
+    final: Float[Tensor, "n n_labels"]
+
+
+@dataclass(frozen=True)
+class ScoreComponents:
+    """Logits before the fusion, without the bias.
+
+    Parameters
+    ----------
+    global_original, global_mapped : Tensor of shape (n, N)
+        W v^g and W m^g.
+    local_original, local_mapped : Tensor of shape (n, K, N), or None
+        W v^l and W m^l for K regions; None without local embeddings.
+    bias : Tensor of shape (N,), or None
+        b, for a classifier that has one.
+    """
+
+    global_original: Float[Tensor, "n n_labels"]
+    global_mapped: Float[Tensor, "n n_labels"]
+    local_original: Float[Tensor, "n k n_labels"] | None
+    local_mapped: Float[Tensor, "n k n_labels"] | None
+    bias: Float[Tensor, " n_labels"] | None
+
+    def at(self, alpha: float) -> Scores:
+        """Scores at one weighting factor.
+
+        Parameters
+        ----------
+        alpha : float
+            Share of the original embeddings, in [0, 1]; 1 means no mapping.
+
+        Returns
+        -------
+        Scores
+
+        Raises
+        ------
+        CoMCError
+            Where alpha lies outside [0, 1].
+
+        References
+        ----------
+        CoMC (ICML 2024), eq. 6 to 12.
+        """
+        check_alpha(alpha)
+        global_scores = self._fused(self.global_original, self.global_mapped, alpha)
+        if self.local_original is None or self.local_mapped is None:
+            return Scores(global_scores=global_scores, aggregated=None, final=global_scores)
+        local_scores = self._fused(self.local_original, self.local_mapped, alpha)  # (n, K, N)
+        aggregated = local_scores.amax(dim=1)
+        return Scores(
+            global_scores=global_scores,
+            aggregated=aggregated,
+            final=(global_scores + aggregated) / 2,
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[ScoreComponents], rows: Sequence[int]) -> ScoreComponents:
+        """Put together what several classifiers scored, each its own images.
+
+        Parameters
+        ----------
+        parts : sequence of ScoreComponents
+            All with regions or all without.
+        rows : sequence of int
+            For each image, in the order of the parts, its place in the result: 0 to n - 1, each once.
+
+        Returns
+        -------
+        ScoreComponents
+            Without a bias of its own: each part's is added to both of its logits, which gives the same
+            scores at every alpha.
+
+        Raises
+        ------
+        CoMCError
+            Where the rows are not a permutation.
+        """
+        order = torch.as_tensor(list(rows))
+        n = sum(len(part.global_original) for part in parts)
+        if not torch.equal(order.sort().values, torch.arange(n)):
+            raise CoMCError(
+                f"The parts hold {n} images, which need each row from 0 to {n - 1} once; "
+                f"{len(order)} rows are given, {len(order.unique())} of them distinct."
+            )
+
+        def joined(name: str) -> Tensor | None:
+            tensors = [getattr(part, name) for part in parts]
+            if tensors[0] is None:
+                return None
+            biased = [
+                t if part.bias is None else t + part.bias
+                for t, part in zip(tensors, parts, strict=True)
+            ]
+            return torch.cat(biased)[order.argsort()]
+
+        return ScoreComponents(
+            global_original=joined("global_original"),
+            global_mapped=joined("global_mapped"),
+            local_original=joined("local_original"),
+            local_mapped=joined("local_mapped"),
+            bias=None,
+        )
+
+    def _fused(self, original: Tensor, mapped: Tensor, alpha: float) -> Tensor:
+        logits = alpha * original + (1 - alpha) * mapped
+        return logits if self.bias is None else logits + self.bias
+
+
+def score_components(
+    classifier: LinearClassifier,
+    image_global: Float[Tensor, "n d"],
+    image_local: Float[Tensor, "n k d"] | None,
+    label_embeddings: Float[Tensor, "n_labels d"],
+    *,
+    tau: float,
+    renormalise: bool = False,
+    chunk_size: int = 256,
+) -> ScoreComponents:
+    """Classify original and mapped embeddings apart, for use at any alpha.
+
+    Parameters
+    ----------
+    classifier : LinearClassifier
+        Trained on text embeddings of the same model.
+    image_global : Tensor of shape (n, d)
+        Global embeddings v^g, unit length.
+    image_local : Tensor of shape (n, K, d), or None
+        Local embeddings v^l of K regions, unit length.
+    label_embeddings : Tensor of shape (N, d)
+        Label-specific text embeddings s, unit length.
+    tau : float
+        Temperature of eq. 4 and 5, above 0.
+    renormalise : bool
+        Whether mapped embeddings are scaled to unit length (`Preset.renormalise_mapped`).
+    chunk_size : int
+        Images mapped at a time; it bounds the working memory, chunk_size x K x d numbers.
+
+    Returns
+    -------
+    ScoreComponents
+        Logits of n images: 2 n (K + 1) N numbers.
+
+    Raises
+    ------
+    CoMCError
+        Where shapes do not match, a setting is out of range, or a score comes out as NaN or
+        infinite.
+
+    References
+    ----------
+    CoMC (ICML 2024), eq. 4 to 9.
+    """
+    parts = list(
+        _components_of_chunks(
+            classifier,
+            image_global,
+            image_local,
+            label_embeddings,
+            tau=tau,
+            renormalise=renormalise,
+            chunk_size=chunk_size,
+        )
+    )
+    has_regions = image_local is not None
+    return ScoreComponents(
+        global_original=torch.cat([p.global_original for p in parts]),
+        global_mapped=torch.cat([p.global_mapped for p in parts]),
+        local_original=torch.cat([p.local_original for p in parts]) if has_regions else None,
+        local_mapped=torch.cat([p.local_mapped for p in parts]) if has_regions else None,
+        bias=classifier.bias,
+    )
+
+
+def score_images(
+    classifier: LinearClassifier,
+    image_global: Float[Tensor, "n d"],
+    image_local: Float[Tensor, "n k d"] | None,
+    label_embeddings: Float[Tensor, "n_labels d"],
+    *,
+    alpha: float,
+    tau: float,
+    renormalise: bool = False,
+    chunk_size: int = 256,
+) -> Scores:
+    """Score images at one alpha: Algorithm 2 from the embeddings on.
+
+    Unlike `score_components` it never holds the regions' logits of all images at once.
+
+    Parameters
+    ----------
+    classifier : LinearClassifier
+        Trained on text embeddings of the same model.
+    image_global : Tensor of shape (n, d)
+        Global embeddings v^g, unit length.
+    image_local : Tensor of shape (n, K, d), or None
+        Local embeddings v^l of K regions, unit length.
+    label_embeddings : Tensor of shape (N, d)
+        Label-specific text embeddings s, unit length.
+    alpha : float
+        Share of the original embeddings, in [0, 1]; the paper's values are 0.7 on MS-COCO, 0.4 on
+        VOC2007 and 0.5 on NUS-WIDE.
+    tau : float
+        Temperature of eq. 4 and 5, above 0.
+    renormalise : bool
+        Whether mapped embeddings are scaled to unit length (`Preset.renormalise_mapped`).
+    chunk_size : int
+        Images scored at a time.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    CoMCError
+        Where shapes do not match, a setting is out of range, or a score comes out as NaN or
+        infinite.
+
+    References
+    ----------
+    CoMC (ICML 2024), Algorithm 2, eq. 4 to 12.
+    """
+    check_alpha(alpha)
+    parts = [
+        components.at(alpha)
+        for components in _components_of_chunks(
+            classifier,
+            image_global,
+            image_local,
+            label_embeddings,
+            tau=tau,
+            renormalise=renormalise,
+            chunk_size=chunk_size,
+        )
+    ]
+    return Scores(
+        global_scores=torch.cat([p.global_scores for p in parts]),
+        aggregated=None if image_local is None else torch.cat([p.aggregated for p in parts]),
+        final=torch.cat([p.final for p in parts]),
+    )
+
+
+def _components_of_chunks(
+    classifier: LinearClassifier,
+    image_global: Float[Tensor, "n d"],
+    image_local: Float[Tensor, "n k d"] | None,
+    label_embeddings: Float[Tensor, "n_labels d"],
+    *,
+    tau: float,
+    renormalise: bool,
+    chunk_size: int,
+) -> Iterator[ScoreComponents]:
+    _check_shapes(classifier, image_global, image_local, label_embeddings)
+    if chunk_size < 1:
+        raise CoMCError(f"chunk_size is {chunk_size}; give 1 or more images.")
+    for start in range(0, len(image_global), chunk_size):
+        rows = slice(start, start + chunk_size)
+        embeddings = image_global[rows, None]  # (chunk, 1, d): the whole image leads its regions
+        if image_local is not None:
+            embeddings = torch.cat([embeddings, image_local[rows]], dim=1)  # (chunk, 1 + K, d)
+        mapped = map_to_text(embeddings, label_embeddings, tau=tau, renormalise=renormalise)
+        logits = torch.stack([embeddings, mapped]) @ classifier.weight.T  # (2, chunk, 1 + K, N)
+        _check_finite(logits, first_image=start)
+        original_logits, mapped_logits = logits
+        yield ScoreComponents(
+            global_original=original_logits[:, 0],
+            global_mapped=mapped_logits[:, 0],
+            local_original=None if image_local is None else original_logits[:, 1:],
+            local_mapped=None if image_local is None else mapped_logits[:, 1:],
+            bias=classifier.bias,
+        )
+
+
+def _check_shapes(
+    classifier: LinearClassifier,
+    image_global: Tensor,
+    image_local: Tensor | None,
+    label_embeddings: Tensor,
+) -> None:
+    d = classifier.weight.shape[1]
+    shape = tuple(image_global.shape)
+    if len(shape) != 2 or shape[0] == 0 or shape[1] != d:
+        raise CoMCError(
+            f"Global image embeddings have the shape {shape}; expected (n, {d}) with at least one "
+            f"image, as the classifier takes {d} inputs."
+        )
+    if image_local is not None:
+        n, local_shape = shape[0], tuple(image_local.shape)
+        if (
+            len(local_shape) != 3
+            or local_shape[0] != n
+            or local_shape[1] == 0
+            or local_shape[2] != d
+        ):
+            raise CoMCError(
+                f"Local image embeddings have the shape {local_shape}; expected ({n}, K, {d}) "
+                "with at least one region, to go with the global embeddings."
+            )
+    if label_embeddings.ndim != 2 or label_embeddings.shape[1] != d:
+        raise CoMCError(
+            f"Label embeddings have the shape {tuple(label_embeddings.shape)}; expected (N, {d}), "
+            f"as the classifier takes {d} inputs."
+        )
+
+
+def _check_finite(logits: Float[Tensor, "2 n k n_labels"], *, first_image: int) -> None:
+    broken = ~logits.isfinite().all(dim=-1).all(dim=-1).all(dim=0)
+    if broken.any():
+        image = first_image + int(broken.nonzero()[0])
+        raise CoMCError(
+            f"The scores of image {image} (counted from 0) contain NaN or infinity; check its "
+            "embeddings, the label embeddings and the classifier's weights."
+        )

@@ -1,0 +1,383 @@
+"""Average precision, its mean over classes, top-K metrics, and bootstrap intervals.
+
+Scores are of shape (n, N), n images by N classes, higher where a class is surer; labels are 0/1 of
+the same shape. All values are fractions in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from comc_utils.errors import CoMCError
+
+_RESAMPLES_AT_ONCE = 100
+
+
+class MeanAP(NamedTuple):
+    """Mean average precision, and over what it was taken."""
+
+    value: float
+    """mAP in [0, 1]."""
+    n_classes: int
+    """Classes in the mean."""
+    left_out: tuple[int, ...]
+    """Indices of the classes without a positive image, which have no AP."""
+
+
+class TopK(NamedTuple):
+    """Micro-averaged metrics of the K highest scores of each image, in [0, 1]."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class Interval(NamedTuple):
+    """A value with its bootstrap percentile interval."""
+
+    value: float
+    """Value on all images, each once."""
+    low: float
+    high: float
+
+
+def average_precision(scores: Float[ArrayLike, " n"], labels: Int[ArrayLike, " n"]) -> float:
+    """Average precision of one class: the precision at each positive's rank, averaged.
+
+    Images with equal scores share the lowest rank among them, as in scikit-learn's
+    `average_precision_score`; there is no interpolation.
+
+    Parameters
+    ----------
+    scores : array of shape (n,)
+    labels : array of shape (n,)
+        0 or 1.
+
+    Returns
+    -------
+    float
+        AP in [0, 1]; NaN where there is no positive.
+
+    Raises
+    ------
+    CoMCError
+        Where shapes differ, a score is NaN, or a label is neither 0 nor 1.
+    """
+    checked_scores, checked_labels = _check(scores, labels, ndim=1)
+    return _average_precision(checked_scores, checked_labels)
+
+
+def average_precision_per_class(
+    scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"]
+) -> Float[np.ndarray, " n_labels"]:
+    """Average precision of each class.
+
+    Parameters
+    ----------
+    scores : array of shape (n, N)
+    labels : array of shape (n, N)
+        0 or 1.
+
+    Returns
+    -------
+    numpy.ndarray of shape (N,)
+        APs in [0, 1]; NaN for a class without positives.
+
+    Raises
+    ------
+    CoMCError
+        Where shapes differ, a score is NaN, or a label is neither 0 nor 1.
+    """
+    checked_scores, checked_labels = _check(scores, labels, ndim=2)
+    return np.array(
+        [_average_precision(s, y) for s, y in zip(checked_scores.T, checked_labels.T, strict=True)]
+    )
+
+
+def mean_average_precision(
+    scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"]
+) -> MeanAP:
+    """Mean of the classes' average precisions; classes without positives are left out and reported.
+
+    Parameters
+    ----------
+    scores : array of shape (n, N)
+    labels : array of shape (n, N)
+        0 or 1.
+
+    Returns
+    -------
+    MeanAP
+
+    Raises
+    ------
+    CoMCError
+        Where shapes differ, a score is NaN, a label is neither 0 nor 1, or no class has a positive.
+
+    References
+    ----------
+    CoMC (ICML 2024), Tables 1 to 6.
+    """
+    per_class = average_precision_per_class(scores, labels)
+    left_out = np.flatnonzero(np.isnan(per_class))
+    if left_out.size == per_class.size:
+        raise CoMCError(
+            f"None of the {per_class.size} classes has a positive image, so there is no mAP; "
+            "check the labels."
+        )
+    return MeanAP(
+        value=float(np.nanmean(per_class)),
+        n_classes=per_class.size - left_out.size,
+        left_out=tuple(left_out.tolist()),
+    )
+
+
+def top_k_metrics(
+    scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"], k: int
+) -> TopK:
+    """Precision, recall and F1 of each image's k highest scores, micro-averaged over all images.
+
+    Images without labels count. Of equal scores the class that comes first is taken.
+
+    Parameters
+    ----------
+    scores : array of shape (n, N)
+    labels : array of shape (n, N)
+        0 or 1.
+    k : int
+        Labels predicted for each image, 1 to N.
+
+    Returns
+    -------
+    TopK
+
+    Raises
+    ------
+    CoMCError
+        Where shapes differ, a score is NaN, a label is neither 0 nor 1, k is out of range, or there
+        is no
+        positive label.
+
+    References
+    ----------
+    CoMC (ICML 2024), Table 2.
+    """
+    checked_scores, checked_labels = _check(scores, labels, ndim=2)
+    n, n_labels = checked_scores.shape
+    if not 1 <= k <= n_labels:
+        raise CoMCError(f"k is {k}, but there are {n_labels} classes; choose 1 to {n_labels}.")
+    n_positives = int(checked_labels.sum())
+    if n_positives == 0:
+        raise CoMCError("No image has a label, so there is no recall; check the labels.")
+    top = np.argsort(-checked_scores, axis=1, kind="stable")[:, :k]
+    hits = int(np.take_along_axis(checked_labels, top, axis=1).sum())
+    return TopK(
+        precision=hits / (n * k),
+        recall=hits / n_positives,
+        f1=2 * hits / (n * k + n_positives),  # 2PR / (P + R), defined for hits = 0 too
+    )
+
+
+def bootstrap_map(
+    scores: Float[ArrayLike, "n n_labels"],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    seed: int,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+) -> Interval:
+    """Give mAP with a bootstrap percentile interval over images.
+
+    A class that has no positive in a resample is left out of that resample's mean.
+
+    Parameters
+    ----------
+    scores : array of shape (n, N)
+    labels : array of shape (n, N)
+        0 or 1.
+    seed : int
+    n_resamples : int
+        Resamples of n images with replacement.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    CoMCError
+        As `mean_average_precision` does, and for a level outside (0, 1) or fewer than 2 resamples.
+
+    References
+    ----------
+    Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 7, 1979.
+    """
+    value = mean_average_precision(scores, labels).value
+    checked_scores, checked_labels = _check(scores, labels, ndim=2)
+    ranked = _rank_classes(checked_scores, checked_labels)
+    means = [
+        _mean_ap(ranked, counts)
+        for counts in _resample_counts(len(checked_scores), n_resamples, seed)
+    ]
+    return _percentile_interval(value, np.concatenate(means), level)
+
+
+def bootstrap_map_difference(
+    scores_a: Float[ArrayLike, "n n_labels"],
+    scores_b: Float[ArrayLike, "n n_labels"],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    seed: int,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+) -> Interval:
+    """Give one method's mAP minus another's, with a paired bootstrap interval over images.
+
+    Both methods see the same resamples, so what makes an image hard for both cancels.
+
+    Parameters
+    ----------
+    scores_a, scores_b : array of shape (n, N)
+        Scores of the two methods for the same images and classes.
+    labels : array of shape (n, N)
+        0 or 1.
+    seed : int
+    n_resamples : int
+        Resamples of n images with replacement.
+    level : float
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    Interval
+        In [-1, 1]; above 0 where the first method is better.
+
+    Raises
+    ------
+    CoMCError
+        As `bootstrap_map` does.
+    """
+    value = (
+        mean_average_precision(scores_a, labels).value
+        - mean_average_precision(scores_b, labels).value
+    )
+    checked_a, checked_labels = _check(scores_a, labels, ndim=2)
+    checked_b, _ = _check(scores_b, labels, ndim=2)
+    ranked_a = _rank_classes(checked_a, checked_labels)
+    ranked_b = _rank_classes(checked_b, checked_labels)
+    differences = [
+        _mean_ap(ranked_a, counts) - _mean_ap(ranked_b, counts)
+        for counts in _resample_counts(len(checked_a), n_resamples, seed)
+    ]
+    return _percentile_interval(value, np.concatenate(differences), level)
+
+
+class _RankedClass(NamedTuple):
+    """One class's images from the highest score down, reduced to what a weighted AP needs."""
+
+    order: np.ndarray
+    """Image at each rank, (n,)."""
+    positives: np.ndarray
+    """Ranks of the positives, (P,)."""
+    last_of_tie: np.ndarray
+    """For each positive, the last rank with the same score, (P,)."""
+    last_positive_of_tie: np.ndarray
+    """For each positive, the last position in `positives` with the same score, (P,)."""
+
+
+def _rank(scores: np.ndarray, labels: np.ndarray) -> _RankedClass:
+    order = np.argsort(-scores, kind="stable")
+    negated = -scores[order]
+    positives = np.flatnonzero(labels[order])
+    last_of_tie = np.searchsorted(negated, negated[positives], side="right") - 1
+    return _RankedClass(
+        order=order,
+        positives=positives,
+        last_of_tie=last_of_tie,
+        last_positive_of_tie=np.searchsorted(positives, last_of_tie, side="right") - 1,
+    )
+
+
+def _rank_classes(scores: np.ndarray, labels: np.ndarray) -> list[_RankedClass]:
+    return [_rank(s, y) for s, y in zip(scores.T, labels.T, strict=True) if y.any()]
+
+
+def _average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    if not labels.any():
+        return float("nan")
+    return float(_weighted_ap(_rank(scores, labels), np.ones((1, len(scores))))[0])
+
+
+def _weighted_ap(
+    ranked: _RankedClass, weights: Float[np.ndarray, "r n"]
+) -> Float[np.ndarray, " r"]:
+    # An image of weight w counts as w images of one score; sorting once serves every resample.
+    by_rank = weights[:, ranked.order]
+    positive_weights = by_rank[:, ranked.positives]
+    retrieved = by_rank.cumsum(axis=1)[:, ranked.last_of_tie]
+    hits = positive_weights.cumsum(axis=1)[:, ranked.last_positive_of_tie]
+    precision = hits / np.maximum(
+        retrieved, 1
+    )  # nothing retrieved: the positive itself has weight 0
+    total = positive_weights.sum(axis=1)
+    ap = (positive_weights * precision).sum(axis=1) / np.maximum(total, 1)
+    return np.where(total > 0, ap, np.nan)
+
+
+def _mean_ap(ranked: list[_RankedClass], weights: np.ndarray) -> np.ndarray:
+    per_class = np.stack([_weighted_ap(r, weights) for r in ranked])  # (N, r)
+    present = ~np.isnan(per_class)
+    n_present = present.sum(axis=0)
+    sums = np.where(present, per_class, 0.0).sum(axis=0)
+    return np.where(n_present > 0, sums / np.maximum(n_present, 1), np.nan)
+
+
+def _resample_counts(n: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    if n_resamples < 2:
+        raise CoMCError(
+            f"n_resamples is {n_resamples}; an interval needs 2 or more (1000 is usual)."
+        )
+    rng = np.random.default_rng(seed)
+    for start in range(0, n_resamples, _RESAMPLES_AT_ONCE):
+        rows = min(_RESAMPLES_AT_ONCE, n_resamples - start)
+        draws = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        yield np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+
+
+def _percentile_interval(value: float, samples: np.ndarray, level: float) -> Interval:
+    if not 0 < level < 1:
+        raise CoMCError(
+            f"The interval's level is {level}; give a fraction between 0 and 1, such as 0.95."
+        )
+    samples = samples[~np.isnan(samples)]
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value=value, low=float(low), high=float(high))
+
+
+def _check(scores: ArrayLike, labels: ArrayLike, *, ndim: int) -> tuple[np.ndarray, np.ndarray]:
+    score_array = np.asarray(scores, dtype=np.float64)
+    label_array = np.asarray(labels)
+    if score_array.ndim != ndim or score_array.shape != label_array.shape or not score_array.size:
+        expected = "(n, N)" if ndim == 2 else "(n,)"
+        raise CoMCError(
+            f"Scores have the shape {score_array.shape} and labels {label_array.shape}; expected "
+            f"the same non-empty shape {expected} for both."
+        )
+    nan = np.argwhere(np.isnan(score_array))
+    if nan.size:
+        place = f"image {nan[0][0]}" + (f", class {nan[0][1]}" if ndim == 2 else "")
+        raise CoMCError(
+            f"{len(nan)} of {score_array.size} scores are NaN, the first for {place} (counted "
+            "from 0); check the embeddings that were scored."
+        )
+    if not np.isin(label_array, (0, 1)).all():
+        found = np.unique(label_array[~np.isin(label_array, (0, 1))])[0]
+        raise CoMCError(f"Labels must be 0 or 1, but {found} is among them; convert them first.")
+    return score_array, label_array.astype(bool)

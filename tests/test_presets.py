@@ -1,0 +1,43 @@
+"""The presets hold the numbers of paper/PAPER_VS_RELEASED_CODE.md."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from comc_utils.errors import CoMCError
+from comc_utils.presets import PAPER, RELEASED, get_preset
+
+
+def test_paper_numbers() -> None:
+    assert (PAPER.learning_rate, PAPER.batch_size, PAPER.epochs) == (1e-4, 256, 30)
+    assert (PAPER.warmup_epochs, PAPER.weight_decay, PAPER.noise_std) == (0, 0.0, 0.0)
+    assert (PAPER.schedule, PAPER.bias, PAPER.margin) == ("step", True, 1.0)
+    assert not PAPER.templates_in_training_text
+    assert not PAPER.renormalise_mapped
+    assert PAPER.positional_embedding
+    assert PAPER.resize == "plain"
+
+
+def test_released_numbers() -> None:
+    assert (RELEASED.learning_rate, RELEASED.batch_size, RELEASED.epochs) == (1e-3, 512, 20)
+    assert (RELEASED.warmup_epochs, RELEASED.warmup_lr) == (1, 1e-5)
+    assert (RELEASED.weight_decay, RELEASED.noise_std, RELEASED.max_labels) == (5e-4, 0.1, 5)
+    assert (RELEASED.schedule, RELEASED.bias, RELEASED.margin) == ("epoch", False, 1.0)
+    assert RELEASED.templates_in_training_text
+    assert RELEASED.renormalise_mapped
+    assert not RELEASED.positional_embedding
+    assert RELEASED.resize == "crop"
+
+
+def test_presets_are_found_by_name_and_cannot_be_changed() -> None:
+    assert get_preset("paper") is PAPER
+    assert get_preset("RELEASED") is RELEASED
+    with pytest.raises(FrozenInstanceError):
+        PAPER.epochs = 1  # type: ignore[misc]
+
+
+def test_unknown_preset_lists_the_known_ones() -> None:
+    with pytest.raises(CoMCError, match="'papre'; choose one of paper, released"):
+        get_preset("papre")
