@@ -1,0 +1,149 @@
+"""Embeddings on disk: computed once, checked each time they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from comc_utils.atomic import atomic_path
+from comc_utils.errors import CoMCError
+from comc_utils.tensor_hash import hash_tensors
+
+Key = Mapping[str, "str | int | float | bool"]
+
+
+class EmbeddingCache:
+    """A folder of safetensors files, one for each key.
+
+    A file's name is the SHA-256 of its key; the key itself and a SHA-256 of the tensors stand in
+    the file's metadata, since safetensors has no checksum of its own. Both are checked on every
+    read, so a truncated, damaged or exchanged file is noticed, named in a warning, and computed
+    again.
+
+    Parameters
+    ----------
+    root : str or PathLike
+        The folder. It is made by the first write.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+
+    def get(self, key: Key, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Read the tensors of a key, or compute and store them.
+
+        Parameters
+        ----------
+        key : mapping of str to str, int, float or bool
+            Everything that the tensors depend on: model name, weights' fingerprint, preprocessing,
+            input. The order of its entries does not matter.
+        compute : callable
+            Gives the tensors by name, of any shapes. Called only where no sound file is there.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Contiguous CPU tensors, bit for bit what ``compute`` gave.
+
+        Raises
+        ------
+        CoMCError
+            The key holds something that JSON cannot hold exactly, or the folder cannot be written.
+        """
+        key_json = _canonical_json(key)
+        path = self.path(key)
+        if path.exists():
+            try:
+                return _read(path, key_json)
+            except (_DamagedFileError, SafetensorError, OSError) as error:
+                warnings.warn(
+                    f"Cached embeddings {path} cannot be used ({error}); computing them again.",
+                    stacklevel=2,
+                )
+        tensors = _storable(compute())
+        try:
+            _write(path, key_json, tensors)
+        except (OSError, SafetensorError) as error:
+            raise CoMCError(
+                f"Embeddings cannot be written to {path}: {error}. Free some space or choose "
+                "another folder with the environment variable COMC_CACHE_DIR."
+            ) from None
+        return tensors
+
+    def path(self, key: Key) -> Path:
+        """Name the file of a key, whether it exists or not.
+
+        Parameters
+        ----------
+        key : mapping of str to str, int, float or bool
+            As in `get`.
+
+        Returns
+        -------
+        Path
+            ``<root>/<sha256 of the key's canonical JSON>.safetensors``.
+
+        Raises
+        ------
+        CoMCError
+            The key holds something that JSON cannot hold exactly.
+        """
+        digest = hashlib.sha256(_canonical_json(key).encode()).hexdigest()
+        return self.root / f"{digest}.safetensors"
+
+
+class _DamagedFileError(Exception):
+    """The file opens, but its content is not what was stored under the key."""
+
+
+def _canonical_json(key: Key) -> str:
+    for name, value in key.items():
+        if not isinstance(name, str) or not isinstance(value, str | int | float | bool):
+            raise CoMCError(
+                f"Cache key entry {name!r}: {value!r} is of type {type(value).__name__}; "
+                "use names of type str and values of type str, int, float or bool."
+            )
+    try:
+        return json.dumps(dict(key), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        raise CoMCError(
+            f"Cache key {dict(key)} holds a NaN or infinity; use a finite value."
+        ) from None
+
+
+def _storable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Detach, move to CPU, make contiguous; copy what shares memory, which safetensors refuses."""
+    storable: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        if tensor.untyped_storage().data_ptr() in seen:
+            tensor = tensor.clone()
+        seen.add(tensor.untyped_storage().data_ptr())
+        storable[name] = tensor
+    return storable
+
+
+def _read(path: Path, key_json: str) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    if metadata.get("key") != key_json:
+        raise _DamagedFileError("it was stored under another key")
+    if metadata.get("sha256") != hash_tensors(tensors):
+        raise _DamagedFileError("its checksum differs")
+    return tensors
+
+
+def _write(path: Path, key_json: str, tensors: dict[str, Tensor]) -> None:
+    metadata = {"key": key_json, "sha256": hash_tensors(tensors)}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)

@@ -1,0 +1,132 @@
+"""The text tower, run on no more tokens than its result depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from open_clip.model import CLIP
+from open_clip.transformer import TextTransformer
+from torch import Tensor, nn
+
+
+def is_causal(model: nn.Module) -> bool:
+    """Tell whether the embedding of a text depends on no token after the pooled one.
+
+    Parameters
+    ----------
+    model : nn.Module
+        open_clip's model.
+
+    Returns
+    -------
+    bool
+        True for open_clip's own text transformer with a causal mask that pools its end-of-text
+        token (all of OpenAI's models); False for Hugging Face towers, SigLIP, CoCa and the like.
+    """
+    if isinstance(model, CLIP):
+        return model.attn_mask is not None and model.text_pool_type in ("argmax", "eos")
+    tower = getattr(model, "text", None)
+    return (
+        isinstance(tower, TextTransformer)
+        and tower.attn_mask is not None
+        and tower.cls_emb is None
+        and tower.pool_type in ("argmax", "eos")
+    )
+
+
+def text_lengths(model: nn.Module, tokens: Int[Tensor, "n context"]) -> Int[Tensor, " n"]:
+    """Count the tokens that each text's embedding depends on.
+
+    Parameters
+    ----------
+    model : nn.Module
+        open_clip's model.
+    tokens : Tensor [n, context]
+        Token ids, padded.
+
+    Returns
+    -------
+    Tensor [n]
+        Position of the end-of-text token plus one where the tower is causal; the whole context
+        elsewhere, where padding may take part.
+    """
+    if not is_causal(model):
+        return torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
+    # open_clip's own two rules: the highest token id, or the first end-of-text token.
+    if isinstance(model, CLIP):
+        pool_type, eos_id = model.text_pool_type, model.text_eos_id
+    else:
+        pool_type, eos_id = model.text.pool_type, model.text.eos_id
+    scores = tokens if pool_type == "argmax" else (tokens == eos_id).int()
+    return scores.argmax(dim=-1) + 1
+
+
+def text_features(model: nn.Module, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n d"]:
+    """Run the text tower on token ids that may be cut short of the context.
+
+    open_clip's ``encode_text`` adds the positional embedding and the attention mask of the whole
+    context, so it takes nothing shorter. In a causal transformer the end-of-text token attends to
+    nothing after it: leaving the rest out is exact.
+
+    Parameters
+    ----------
+    model : nn.Module
+        open_clip's model.
+    tokens : Tensor [n, length]
+        Token ids; shorter than the context only where `is_causal` holds.
+
+    Returns
+    -------
+    Tensor [n, d]
+        Embeddings before normalisation, equal to ``model.encode_text`` of the padded tokens.
+    """
+    if not is_causal(model):
+        return model.encode_text(tokens)
+    # A `CLIP` holds the text tower's parts itself, a `CustomTextCLIP` holds the tower.
+    tower = model if isinstance(model, CLIP) else model.text
+    length = tokens.shape[1]
+    x = tower.token_embedding(tokens) + tower.positional_embedding[:length]  # (n, length, width)
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])  # (n, length, width)
+    last = text_lengths(model, tokens) - 1
+    # Pooling before the final norm is the same, since the norm works on each token alone.
+    x = tower.ln_final(x[torch.arange(len(x), device=x.device), last])  # (n, width)
+    if tower.text_projection is None:
+        return x
+    if isinstance(tower.text_projection, nn.Linear):
+        return tower.text_projection(x)
+    return x @ tower.text_projection
+
+
+def count_truncated(
+    tokenizer: Callable[[list[str], int], Tensor],
+    texts: list[str],
+    tokens: Int[Tensor, "n context"],
+    lengths: Int[Tensor, " n"],
+) -> int:
+    """Count the texts that did not fit into the context.
+
+    Parameters
+    ----------
+    tokenizer : callable
+        ``tokenizer(texts, context_length)`` gives token ids [n, context_length].
+    texts : list of str
+        The texts.
+    tokens : Tensor [n, context]
+        Their token ids.
+    lengths : Tensor [n]
+        `text_lengths` of the token ids.
+
+    Returns
+    -------
+    int
+        How many lost tokens.
+    """
+    context_length = tokens.shape[1]
+    full = (lengths == context_length).nonzero()[:, 0].tolist()
+    if not full:
+        return 0
+    # With room for one more token a text that fits gains padding; another one changes.
+    longer = tokenizer([texts[row] for row in full], context_length + 1)
+    return int((longer[:, :context_length] != tokens[full]).any(dim=1).sum())

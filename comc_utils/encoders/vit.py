@@ -1,0 +1,78 @@
+"""Vision transformers: the class token for the whole, the last block's patches for the regions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jaxtyping import Float
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import Tensor
+from torch.nn.functional import linear
+
+from comc_utils.errors import CoMCError
+
+
+def vit_features(
+    visual: VisionTransformer,
+    pixels: Float[Tensor, "n 3 height width"],
+    local: Literal["value", "patch"],
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k d"]]:
+    """Embed images as wholes and by patch with one pass through the transformer.
+
+    Parameters
+    ----------
+    visual : VisionTransformer
+        The image tower.
+    pixels : Tensor [n, 3, height, width]
+        Preprocessed images.
+    local : {"patch", "value"}
+        ``"patch"``: the last block's patch tokens. ``"value"``: the last block run on each patch
+        token alone. Both then through ``ln_post`` and the projection.
+
+    Returns
+    -------
+    tuple of Tensor [n, d] and Tensor [n, K, d]
+        Global embeddings (``encode_image``) and local ones, not normalised.
+
+    Raises
+    ------
+    CoMCError
+        The tower pools by attention, so that its patches are not in the embedding space, or its
+        last block is not the standard one and ``"value"`` is asked for.
+    """
+    if visual.attn_pool is not None:
+        raise CoMCError(
+            "This vision transformer pools by attention and has no patch embeddings; "
+            "use local=None."
+        )
+    last = visual.transformer.resblocks[-1]
+    block = -1 if local == "patch" else -2
+    output = visual.forward_intermediates(pixels, indices=[block], output_fmt="NLC")
+    patches = output["image_intermediates"][0]  # (n, K, width)
+    if local == "value":
+        if not isinstance(last, ResidualAttentionBlock):
+            raise CoMCError(
+                f"The last block is a {type(last).__name__}, whose value path is not known; "
+                'use local="patch".'
+            )
+        patches = _value_path(last, patches)
+    return output["image_features"], visual.ln_post(patches) @ visual.proj
+
+
+def _value_path(
+    block: ResidualAttentionBlock, x: Float[Tensor, "n k width"]
+) -> Float[Tensor, "n k width"]:
+    """Run a block with its attention replaced by each token's own value.
+
+    The residual connection and the MLP stay, as in MaskCLIP: the projection into the embedding
+    space was trained on what they give. In CLIP's last layer the patch tokens' attention was never
+    trained to keep a region's own content; their values were, through the class token that reads
+    them.
+    """
+    attention = block.attn
+    width = attention.embed_dim
+    value = linear(  # in_proj stacks query, key and value projections
+        block.ln_1(x), attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :]
+    )
+    x = x + block.ls_1(attention.out_proj(value))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))

@@ -1,0 +1,685 @@
+"""The encoders against open_clip's own forward passes and against literal computations."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.functional import interpolate, normalize
+
+from comc_utils.encoders import load_clip
+from comc_utils.errors import CoMCError
+
+import open_clip  # isort: skip (after the encoders, which make torchvision importable)
+
+TINY_TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
+TINY_RESNET = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
+    "text_cfg": TINY_TEXT,
+}
+TINY_VIT = {
+    "embed_dim": 32,
+    "vision_cfg": {
+        "image_size": 32,
+        "layers": 3,
+        "width": 64,
+        "head_width": 32,
+        "patch_size": 8,
+        "ls_init_value": 0.5,
+    },
+    "text_cfg": TINY_TEXT,
+}
+MODELS = {
+    "test-resnet": TINY_RESNET,
+    "test-resnet-quickgelu": {**TINY_RESNET, "quick_gelu": True},
+    "test-resnet-deeper-quickgelu": {
+        **TINY_RESNET,
+        "vision_cfg": {**TINY_RESNET["vision_cfg"], "layers": [1, 2, 1, 1]},
+        "quick_gelu": True,
+    },
+    "test-vit": TINY_VIT,
+    "test-vit-custom-text": {
+        **TINY_VIT,
+        "text_cfg": {**TINY_TEXT, "pool_type": "eos", "eos_id": 49407, "proj_bias": True},
+        "custom_text": True,
+    },
+    "test-vit-not-causal": {
+        **TINY_VIT,
+        "text_cfg": {**TINY_TEXT, "no_causal_mask": True, "pool_type": "last"},
+        "custom_text": True,
+    },
+    "test-vit-attention-pool": {
+        **TINY_VIT,
+        "vision_cfg": {
+            **TINY_VIT["vision_cfg"],
+            "attentional_pool": True,
+            "attn_pooler_heads": 2,
+        },
+        "custom_text": True,
+    },
+}
+SENTENCES = [
+    "A dog sleeps on the sofa beside two cats.",
+    "a photo of a car.",
+    "A very long walk through the old town, with bicycles, buses, trains and people everywhere.",
+    "a photo of a car.",
+    "horse",
+    "",
+]
+
+
+def randomise(model: nn.Module) -> None:
+    """Leave no weight at zero or one: open_clip starts with residual branches switched off."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+                module.weight.uniform_(0.5, 1.0, generator=generator)
+                module.bias.normal_(0, 0.1, generator=generator)
+            if isinstance(module, nn.Linear | nn.MultiheadAttention):
+                bias = getattr(module, "bias", getattr(module, "in_proj_bias", None))
+                if bias is not None:
+                    bias.normal_(0, 0.1, generator=generator)
+        if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+            calibrate(model, generator)
+
+
+def calibrate(model: nn.Module, generator: torch.Generator) -> None:
+    """Give the batch norms true statistics: a deep random network sees all images alike without."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    size = model.visual.image_size
+    coarse = torch.randn(4, 3, 4, 4, generator=generator)
+    model.train().encode_image(interpolate(coarse, size=(size, size)))
+    model.eval()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered_models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("configs")
+    for name, config in MODELS.items():
+        (folder / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
+
+
+@pytest.fixture(scope="module")
+def rn50():
+    clip = load_clip("RN50-quickgelu", None)
+    randomise(clip.model)
+    return clip
+
+
+@pytest.fixture(scope="module")
+def vit(registered_models):
+    clip = load_clip("test-vit", None)
+    randomise(clip.model)
+    return clip
+
+
+@pytest.fixture(scope="module")
+def small_resnet(registered_models):
+    clip = load_clip("test-resnet-quickgelu", None)
+    randomise(clip.model)
+    return clip
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Coarse patches of colour: finer noise averages out, and all images would embed alike."""
+    generator = np.random.default_rng(0)
+    return [
+        Image.fromarray(generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize(
+            size, Image.Resampling.NEAREST
+        )
+        for size in [(300, 260), (224, 224), (80, 100)]
+    ]
+
+
+def open_clip_pixels(clip, images, resize_mode="shortest") -> torch.Tensor:
+    transform = open_clip.image_transform(clip.image_size, is_train=False, resize_mode=resize_mode)
+    return torch.stack([transform(image) for image in images])
+
+
+def unit(x: torch.Tensor) -> torch.Tensor:
+    return normalize(x.detach(), dim=-1)
+
+
+def assert_close(given: torch.Tensor, expected: torch.Tensor) -> None:
+    assert given.shape == expected.shape
+    assert given.dtype == torch.float32
+    assert (given - expected).abs().max() < 1e-5
+
+
+# Text
+
+
+def full_context(clip, texts) -> torch.Tensor:
+    with torch.no_grad():
+        return unit(clip.model.encode_text(clip.tokenizer(texts, 77)))
+
+
+def test_cut_text_equals_full_context_rn50(rn50):
+    assert_close(rn50.encode_text(SENTENCES), full_context(rn50, SENTENCES))
+
+
+@pytest.mark.parametrize("name", ["test-vit", "test-vit-custom-text", "test-vit-not-causal"])
+def test_text_equals_open_clip(name):
+    clip = load_clip(name, None)
+    randomise(clip.model)
+    embeddings = clip.encode_text(SENTENCES, batch_size=2)
+    assert_close(embeddings, full_context(clip, SENTENCES))
+    assert (embeddings[0] - embeddings[2]).abs().max() > 0.01
+
+
+def test_the_text_transformer_sees_only_the_longest_sentence(vit):
+    lengths = []
+    hook = vit.model.transformer.register_forward_pre_hook(
+        lambda _, inputs: lengths.append(tuple(inputs[0].shape[:2]))
+    )
+    vit.encode_text(["a dog", "a cat", "two dogs and a cat", "a dog"], batch_size=2)
+    hook.remove()
+    assert lengths == [(2, 4), (1, 7)]  # each distinct sentence once, begin and end tokens included
+
+
+def test_text_order_and_duplicates(vit):
+    texts = [SENTENCES[i] for i in (4, 0, 4, 2, 1, 0)]
+    together = vit.encode_text(texts, batch_size=2)
+    alone = torch.cat([vit.encode_text([text]) for text in texts])
+    assert_close(together, alone)
+    assert torch.equal(together[0], together[2])
+    torch.testing.assert_close(together.norm(dim=1), torch.ones(6))
+
+
+def test_text_embeddings_can_be_trained_on(vit):
+    classifier = nn.Linear(32, 3)
+    classifier(vit.encode_text(["a dog"])).sum().backward()
+    assert classifier.weight.grad is not None
+
+
+def test_truncated_sentences_are_counted(vit):
+    exactly_full = " ".join(["dog"] * 75)
+    too_long = " ".join(["dog"] * 76)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        vit.encode_text([exactly_full, "a dog"])
+    with pytest.warns(UserWarning, match=r"1 of 3 .* 77 tokens"):
+        vit.encode_text([exactly_full, too_long, "a dog", too_long])
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"), [([], "no sentences"), ("a dog", "sequence"), (["a", 3], "Sentence 1")]
+)
+def test_bad_texts(vit, texts, message):
+    with pytest.raises(CoMCError, match=message):
+        vit.encode_text(texts)
+
+
+# Images
+
+
+@pytest.fixture(scope="module")
+def rn50_embeddings(rn50, images):
+    return rn50.encode_images(images, batch_size=2)
+
+
+def test_attention_pool_with_positional_embedding_equals_encode_image(
+    rn50, images, rn50_embeddings
+):
+    with torch.no_grad():
+        expected = unit(rn50.model.encode_image(open_clip_pixels(rn50, images)))
+    assert_close(rn50_embeddings.global_embeddings, expected)
+    assert (expected[0] - expected[1]).abs().max() > 1e-3, "too alike to tell images apart"
+
+
+def test_attention_pool_without_positional_embedding(rn50, images, rn50_embeddings):
+    given = rn50.encode_images(images, local=None)
+    assert given.local_embeddings is None
+    pool = rn50.model.visual.attnpool
+    kept = pool.positional_embedding.data.clone()
+    pool.positional_embedding.data.zero_()
+    with torch.no_grad():
+        expected = unit(rn50.model.encode_image(open_clip_pixels(rn50, images)))
+    pool.positional_embedding.data.copy_(kept)
+    assert_close(given.global_without_position, expected)
+    assert_close(rn50_embeddings.global_without_position, expected)
+    assert (expected - rn50_embeddings.global_embeddings).abs().max() > 1e-3
+
+
+def test_resnet_local_embeddings_region_by_region(rn50, images, rn50_embeddings):
+    visual = rn50.model.visual
+    with torch.no_grad():
+        x = visual.stem(open_clip_pixels(rn50, images))
+        x = visual.layer4(visual.layer3(visual.layer2(visual.layer1(x))))
+    x, pool = x.double().numpy(), visual.attnpool
+    v_weight, v_bias, c_weight, c_bias = (
+        parameter.detach().double().numpy()
+        for parameter in (*pool.v_proj.parameters(), *pool.c_proj.parameters())
+    )
+    expected = np.empty((3, 49, 1024))
+    for image in range(3):
+        for row in range(7):
+            for column in range(7):
+                value = v_weight @ x[image, :, row, column] + v_bias
+                region = c_weight @ value + c_bias
+                expected[image, 7 * row + column] = region / np.linalg.norm(region)
+    assert_close(rn50_embeddings.local_embeddings, torch.from_numpy(expected))
+
+
+def test_vit_global_equals_encode_image(vit, images):
+    with torch.no_grad():
+        expected = unit(vit.model.encode_image(open_clip_pixels(vit, images)))
+    for local in ("value", "patch", None):
+        given = vit.encode_images(images, local=local)
+        assert_close(given.global_embeddings, expected)
+        assert torch.equal(given.global_without_position, given.global_embeddings)
+
+
+def test_vit_patches_equal_open_clips_tokens(vit, images):
+    visual = vit.model.visual
+    visual.output_tokens = True
+    with torch.no_grad():
+        _, tokens = visual(open_clip_pixels(vit, images))  # after ln_post
+    visual.output_tokens = False
+    given = vit.encode_images(images, local="patch").local_embeddings
+    assert given.shape == (3, 16, 32)
+    assert_close(given, unit(tokens @ visual.proj))
+
+
+def test_vit_value_path_token_by_token(vit, images):
+    """A token alone in its sequence can attend to itself only: the block then is the value path."""
+    visual = vit.model.visual
+    with torch.no_grad():
+        x = visual._embeds(open_clip_pixels(vit, images))
+        *blocks, last = visual.transformer.resblocks
+        for block in blocks:
+            x = block(x)
+        alone = torch.stack(
+            [torch.cat([last(token[None, None])[0] for token in image[1:]]) for image in x]
+        )
+        expected = unit(visual.ln_post(alone) @ visual.proj)
+    given = vit.encode_images(images, local="value").local_embeddings
+    assert_close(given, expected)
+    patches = vit.encode_images(images, local="patch").local_embeddings
+    assert (given - patches).abs().max() > 1e-3
+
+
+def test_plain_resize_keeps_the_border(vit, images):
+    given = vit.encode_images(images, resize="plain", local=None).global_embeddings
+    with torch.no_grad():
+        pixels = open_clip_pixels(vit, images, "squash")
+        assert_close(given, unit(vit.model.encode_image(pixels)))
+    framed = Image.new("RGB", (96, 32), "black")
+    marked = framed.copy()
+    marked.paste("white", (0, 0, 20, 32))
+    cropped = vit.encode_images([framed, marked], resize="crop").global_embeddings
+    squeezed = vit.encode_images([framed, marked], resize="plain").global_embeddings
+    assert_close(cropped[0], cropped[1])
+    assert (squeezed[0] - squeezed[1]).abs().max() > 1e-3
+
+
+def test_palette_images_are_resized_in_rgb(vit, images):
+    palette = images[0].quantize(16)
+    both = vit.encode_images([palette, palette.convert("RGB")]).global_embeddings
+    assert_close(both[0], both[1])
+
+
+def test_images_are_taken_on_demand_and_in_order(vit, images):
+    class Lazy:
+        taken: list[int] = []  # noqa: RUF012
+
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, index):
+            self.taken.append(index)
+            return images[index % 3]
+
+    given = vit.encode_images(Lazy(), batch_size=2)
+    assert Lazy.taken == [0, 1, 2, 3, 4]
+    expected = vit.encode_images(images)
+    rows = [0, 1, 2, 0, 1]
+    assert_close(given.global_embeddings, expected.global_embeddings[rows])
+    assert_close(given.local_embeddings, expected.local_embeddings[rows])
+
+
+def test_a_damaged_image_is_named(vit, images, tmp_path):
+    path = tmp_path / "damaged.png"
+    images[0].save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with Image.open(path) as damaged, pytest.raises(CoMCError, match=r"Image 1 \(.*damaged\.png\)"):
+        vit.encode_images([images[0], damaged])
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(OSError("no such file"), "Image 0 does not open"), (CoMCError("scene 7 is bad"), "^scene 7")],
+)
+def test_errors_of_the_image_sequence(vit, error, message):
+    class Broken:
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            raise error
+
+    with pytest.raises(CoMCError, match=message):
+        vit.encode_images(Broken())
+
+
+def test_bad_image_arguments(vit, small_resnet, images):
+    with pytest.raises(CoMCError, match="no images"):
+        vit.encode_images([])
+    with pytest.raises(CoMCError, match=r"Item 0 .* ndarray"):
+        vit.encode_images([np.zeros((8, 8, 3))])
+    with pytest.raises(CoMCError, match="Unknown resize"):
+        vit.encode_images(images, resize="squash")
+    with pytest.raises(CoMCError, match="Unknown local"):
+        vit.encode_images(images, local="values")
+    with pytest.raises(CoMCError, match="no patch tokens"):
+        small_resnet.encode_images(images, local="patch")
+    pooled = load_clip("test-vit-attention-pool", None)
+    with pytest.raises(CoMCError, match="local=None"):
+        pooled.encode_images(images)
+    with torch.no_grad():
+        expected = unit(pooled.model.encode_image(open_clip_pixels(pooled, images)))
+    assert_close(pooled.encode_images(images, local=None).global_embeddings, expected)
+
+
+def test_progress_only_where_asked(vit, images, capsys):
+    vit.encode_text(["a dog"])
+    vit.encode_images(images)
+    assert capsys.readouterr().err == ""
+    vit.encode_text(["a dog"], progress=True)
+    vit.encode_images(images, progress=True)
+    shown = capsys.readouterr().err
+    assert "1/1" in shown and "3/3" in shown
+
+
+# Loading
+
+
+def test_properties(rn50):
+    assert rn50.name == "RN50-quickgelu"
+    assert (rn50.embedding_dim, rn50.image_size) == (1024, 224)
+    assert rn50.temperature == pytest.approx(0.07)
+    assert rn50.device == torch.device("cpu")
+    assert not any(module.training for module in rn50.model.modules())
+
+
+def test_random_weights_come_from_the_seed_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, again, other = (load_clip("test-vit", None, seed=s) for s in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+
+
+@pytest.fixture
+def state(small_resnet):
+    """Weights in half precision, as OpenAI's are."""
+    return {
+        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor.clone()
+        for name, tensor in small_resnet.model.state_dict().items()
+    }
+
+
+def assert_holds(clip, state) -> None:
+    loaded = clip.model.state_dict()
+    assert loaded.keys() == state.keys()
+    for name, tensor in state.items():
+        assert torch.equal(loaded[name], tensor.to(loaded[name].dtype))
+
+
+def test_every_file_format_gives_the_same_weights(state, tmp_path):
+    save_file(state, tmp_path / "a.safetensors")
+    torch.save(state, tmp_path / "b.pt")
+    checkpoint = {f"module.{name}": tensor for name, tensor in state.items()}
+    torch.save({"epoch": 3, "state_dict": checkpoint}, tmp_path / "c.pt")
+    clips = [load_clip("test-resnet-quickgelu", path) for path in sorted(tmp_path.iterdir())]
+    for clip in clips:
+        assert_holds(clip, state)
+    assert len({clip.fingerprint for clip in clips}) == 1
+    state["logit_scale"] += 1
+    torch.save(state, tmp_path / "d.pt")
+    assert load_clip("test-resnet-quickgelu", str(tmp_path / "d.pt")).fingerprint != (
+        clips[0].fingerprint
+    )
+
+
+def test_openai_layout_needs_the_quickgelu_name(state, tmp_path):
+    scalars = {"input_resolution": 64, "context_length": 77, "vocab_size": 49408}
+    path = tmp_path / "openai.pt"
+    torch.save({**state, **{k: torch.tensor(v) for k, v in scalars.items()}}, path)
+    assert_holds(load_clip("test-resnet-quickgelu", path), state)
+    for plain_gelu in (False, True):
+        with pytest.raises(CoMCError, match=r"OpenAI's.*'test-resnet-quickgelu'"):
+            load_clip("test-resnet", path, plain_gelu=plain_gelu)
+
+
+def test_a_file_for_a_plain_name_needs_the_callers_word(state, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file(state, path)
+    with pytest.raises(CoMCError, match="plain_gelu=True"):
+        load_clip("test-resnet", path)
+    assert_holds(load_clip("test-resnet", path, plain_gelu=True), state)
+
+
+@pytest.mark.parametrize("name", ["RN50", "RN101", "ViT-B-32", "ViT-B-16", "ViT-L-14"])
+def test_the_openai_tag_needs_the_quickgelu_name(name):
+    with pytest.raises(CoMCError, match=f"use the model name '{name}-quickgelu'"):
+        load_clip(name, "openai")
+
+
+def test_a_plain_tag_is_no_tag_of_the_quickgelu_name():
+    with pytest.raises(CoMCError, match="'laion2b_s34b_b79k' is neither"):
+        load_clip("ViT-B-32-quickgelu", "laion2b_s34b_b79k")
+
+
+@pytest.fixture(scope="module")
+def archive(small_resnet, tmp_path_factory):
+    """A TorchScript archive as OpenAI's: half precision, traced, with the three scalars."""
+    path = tmp_path_factory.mktemp("archive") / "tiny.pt"
+    model = small_resnet.model
+    for name, value in {"input_resolution": 64, "context_length": 77, "vocab_size": 49408}.items():
+        if hasattr(model, name):
+            delattr(model, name)
+        model.register_buffer(name, torch.tensor(value))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's notes on tracing, and on TorchScript's age
+        traced = torch.jit.trace_module(
+            model,
+            {
+                "encode_image": torch.zeros(1, 3, 64, 64),
+                "encode_text": torch.zeros(1, 77, dtype=torch.long),
+            },
+        )
+        traced.half().save(str(path))
+    for name in ("input_resolution", "context_length", "vocab_size"):
+        del model._buffers[name]
+    model.context_length, model.vocab_size = 77, 49408
+    return path
+
+
+def test_a_torchscript_archive_is_read(archive, state):
+    assert_holds(load_clip("test-resnet-quickgelu", archive), state)
+    with pytest.raises(CoMCError, match=r"OpenAI's.*'test-resnet-quickgelu'"):
+        load_clip("test-resnet", archive)
+
+
+def test_a_damaged_torchscript_archive(archive, tmp_path):
+    content = bytearray(archive.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 100] = bytes(100)
+    (tmp_path / "damaged.pt").write_bytes(content)
+    with pytest.raises(CoMCError, match=r"damaged\.pt.*fetch it again"):
+        load_clip("test-resnet-quickgelu", tmp_path / "damaged.pt")
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_code_in_a_checkpoint_does_not_run(state, tmp_path):
+    path, trace = tmp_path / "bomb.pt", tmp_path / "exploded"
+    torch.save({**state, "extra": Bomb(trace)}, path)
+    with pytest.raises(CoMCError, match=r"bomb\.pt.*never loaded"):
+        load_clip("test-resnet-quickgelu", path)
+    assert not trace.exists()
+    torch.load(path, weights_only=False)
+    assert trace.exists(), "the bomb is a dud and proves nothing"
+
+
+def test_code_in_a_torchscript_archive_does_not_run(archive, tmp_path):
+    import zipfile
+
+    path, trace = tmp_path / "bomb.pt", tmp_path / "exploded"
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            is_tree = name.endswith("/data.pkl")
+            new.writestr(name, pickle.dumps(Bomb(trace)) if is_tree else old.read(name))
+    with pytest.raises(CoMCError, match=r"bomb\.pt.*never loaded"):
+        load_clip("test-resnet-quickgelu", path)
+    assert not trace.exists()
+
+
+def garbage(path: Path, state) -> None:
+    path.write_bytes(b"not weights at all" * 50)
+
+
+def empty(path: Path, state) -> None:
+    path.write_bytes(b"")
+
+
+def half(path: Path, state) -> None:
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def not_a_state(path: Path, state) -> None:
+    if path.suffix == ".safetensors":
+        save_file({}, path)
+    else:
+        torch.save([1, 2], path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("write", [garbage, empty, half, not_a_state])
+def test_damaged_weights_are_named(state, tmp_path, write, suffix):
+    path = tmp_path / f"broken{suffix}"
+    write(path, state)
+    with pytest.raises(CoMCError, match=rf"broken\{suffix}") as raised:
+        load_clip("test-resnet-quickgelu", path)
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
+    assert "weights_only" not in str(raised.value)
+
+
+def test_weights_of_another_architecture(state, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file(state, path)
+    with pytest.raises(
+        CoMCError, match=r"weights\.safetensors is not of model 'test-resnet-deep.*miss"
+    ):
+        load_clip("test-resnet-deeper-quickgelu", path)
+    with pytest.raises(CoMCError, match="is not of model 'test-vit'"):
+        load_clip("test-vit", path)
+    state["text_projection"] = state["text_projection"][:, :16].contiguous()
+    save_file(state, path)
+    with pytest.raises(CoMCError, match=r"text_projection has shape \(64, 16\) where \(64, 32\)"):
+        load_clip("test-resnet-quickgelu", path)
+
+
+def test_custom_text_models_take_the_flat_layout(vit, tmp_path):
+    path = tmp_path / "weights.pt"
+    state = {f"module.{k}": v for k, v in vit.model.state_dict().items()}
+    torch.save(state, path)
+    clip = load_clip("test-vit-not-causal", path)
+    assert torch.equal(clip.model.text.ln_final.weight, vit.model.ln_final.weight)
+
+
+def test_unknown_names_and_tags(tmp_path):
+    with pytest.raises(CoMCError, match=r"did you mean .*RN50-quickgelu"):
+        load_clip("RN50-quickgelo", None)
+    with pytest.raises(CoMCError, match=r"neither a file nor a weights tag.*openai"):
+        load_clip("RN50-quickgelu", "opnai")
+    with pytest.raises(CoMCError, match=r"none.pt does not exist"):
+        load_clip("RN50-quickgelu", tmp_path / "none.pt")
+    with pytest.raises(CoMCError, match="on device 'gpu'"):
+        load_clip("test-vit", None, device="gpu")
+
+
+def test_a_failed_download_is_explained(monkeypatch):
+    def offline(*_):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("comc_utils.encoders.loading.download_pretrained", offline)
+    with pytest.raises(CoMCError, match=r"'openai' .* could not be downloaded .*give its path"):
+        load_clip("RN50-quickgelu", "openai")
+
+
+def test_a_tag_is_read_like_a_file(monkeypatch, state, tmp_path):
+    """The download alone is replaced: there is no network in the tests."""
+    path = tmp_path / "weights.safetensors"
+    save_file(state, path)
+    tag = {"url": "", "quick_gelu": True, "mean": (0.5, 0.5, 0.5), "interpolation": "bilinear"}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "test-resnet-quickgelu", {"openai": tag})
+    monkeypatch.setattr("comc_utils.encoders.loading.download_pretrained", lambda _: str(path))
+    clip = load_clip("test-resnet-quickgelu", "openai")
+    assert_holds(clip, state)
+    assert clip.model.visual.preprocess_cfg["mean"] == (0.5, 0.5, 0.5)
+    tag["quick_gelu"] = False
+    with pytest.raises(CoMCError, match="use the model name 'test-resnet'"):
+        load_clip("test-resnet-quickgelu", "openai")
+
+
+def test_a_tokenizer_of_ones_own(tmp_path):
+    import gzip
+
+    path = tmp_path / "bpe.txt.gz"
+    with gzip.open(path, "wt") as file:
+        file.write("#version: 0.2\nd o\ndo g</w>")
+    tokenizer = open_clip.SimpleTokenizer(bpe_path=str(path))
+    with pytest.raises(CoMCError, match=f"49408 tokens, the tokenizer has {tokenizer.vocab_size}"):
+        load_clip("test-vit", None, tokenizer=tokenizer)
+    config = {
+        **TINY_VIT,
+        "text_cfg": {**TINY_TEXT, "vocab_size": tokenizer.vocab_size, "context_length": 20},
+    }
+    (tmp_path / "test-own-vocabulary.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "test-own-vocabulary.json")
+    with pytest.raises(CoMCError, match="has 49408"):
+        load_clip("test-own-vocabulary", None)
+    clip = load_clip("test-own-vocabulary", None, tokenizer=tokenizer)
+    assert clip.encode_text(["a dog", "dogs"]).shape == (2, 32)
+
+
+def test_torchvision_ops_are_declared_only_where_they_are_missing():
+    """In a fresh process: the import works, and a second call changes nothing."""
+    script = (
+        "from comc_utils.torchvision_ops import ensure_torchvision_imports as ensure\n"
+        "ensure()\n"
+        "import sys, torch, torchvision, torchvision.transforms\n"
+        "first = sys.modules['torchvision']\n"
+        "ensure()\n"
+        "assert sys.modules['torchvision'] is first\n"
+        "assert torchvision.extension._has_ops() or torch.ops.torchvision.nms\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
