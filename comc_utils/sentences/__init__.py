@@ -1,0 +1,23 @@
+"""Label sets to sentences, and the corpus file that keeps them. Knows nothing of CLIP."""
+
+from comc_utils.sentences.corpus import (
+    Record,
+    SentenceGenerator,
+    distinct_share,
+    label_matrix,
+    read_corpus,
+    write_corpus,
+)
+from comc_utils.sentences.label_sets import draw_label_sets
+from comc_utils.sentences.prompts import comc_prompt
+
+__all__ = [
+    "Record",
+    "SentenceGenerator",
+    "comc_prompt",
+    "distinct_share",
+    "draw_label_sets",
+    "label_matrix",
+    "read_corpus",
+    "write_corpus",
+]
