@@ -1,0 +1,255 @@
+"""What a data set gives: class names, a 0/1 label matrix, and images or their embeddings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from comc_utils.errors import CoMCError
+from comc_utils.labels import check_label_names
+
+UNIT_TOLERANCE = 1e-3
+"""Largest distance of a unit vector's norm from 1; half-precision files stay below 1e-3."""
+
+
+@dataclass(frozen=True, eq=False)
+class MultiLabelImages:
+    """Images on demand with the classes that each shows.
+
+    Attributes
+    ----------
+    name : str
+        Of the data set.
+    split : str
+        "test", "val2014", ...
+    class_names : tuple of str
+        N display names, in the order of the label columns.
+    labels : ndarray of uint8 [n, N]
+        1 where image i shows class j, else 0.
+    ids : tuple of str
+        n names of images, none twice.
+    load_image : callable
+        Index to PIL image.
+    fingerprint : str
+        Stands for the pixels of all images in their order, e.g. a SHA-256: the key under which their
+        embeddings are cached.
+
+    Raises
+    ------
+    CoMCError
+        Shapes that do not fit, labels other than 0 and 1, names or ids that repeat.
+    """
+
+    name: str
+    split: str
+    class_names: tuple[str, ...]
+    labels: UInt8[np.ndarray, "n N"] = field(repr=False)
+    ids: tuple[str, ...] = field(repr=False)
+    load_image: Callable[[int], Image.Image] = field(repr=False)
+    fingerprint: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        place = f"data set {self.name}, split {self.split}"
+        check_label_names(self.class_names)
+        _check_ids(self.ids, place)
+        _check_labels(self.labels, (len(self.ids), len(self.class_names)), f"labels of {place}")
+        if not self.fingerprint:
+            raise CoMCError(f"The fingerprint of {place} is empty; give a hash of its images.")
+
+    def __len__(self) -> int:
+        """Number of images, n."""
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open an image.
+
+        Parameters
+        ----------
+        index : int
+            0 to n-1.
+
+        Returns
+        -------
+        PIL.Image.Image
+            In RGB, its pixels loaded.
+
+        Raises
+        ------
+        IndexError
+            There is no such image; so that a loop over the data set ends.
+        CoMCError
+            It does not open.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"Data set {self.name} has images 0 to {len(self) - 1}, not {index}.")
+        try:
+            with self.load_image(index) as image:
+                return image.convert("RGB")
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
+            raise CoMCError(
+                f"Image {self.ids[index]} (number {index}) of data set {self.name}, split {self.split}, "
+                f"does not open: {error}. Replace the file, or leave the image out."
+            ) from None
+
+    def describe(self) -> dict[str, str | int | float]:
+        """Sum up the data set.
+
+        Returns
+        -------
+        dict
+            Data set, split, images, classes, positives, mean labels per image, and the classes without
+            a positive, by name.
+        """
+        return {"data set": self.name, "split": self.split} | describe_labels(
+            self.labels, self.class_names
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MultiLabelEmbeddings:
+    """Images and their captions as embeddings of one CLIP model, row i of each belonging together.
+
+    Attributes
+    ----------
+    name : str
+        Of the data set.
+    class_names : tuple of str
+        N display names, in the order of the label columns.
+    labels : ndarray of uint8 [n, N]
+        1 where image i shows class j, else 0.
+    ids : tuple of str
+        n names of images, none twice.
+    image_embeddings : Tensor [n, d]
+        Global embeddings v^g, float32 unit vectors.
+    captions : tuple of str
+        n sentences.
+    caption_embeddings : Tensor [n, d]
+        Float32 unit vectors.
+    caption_labels : ndarray of uint8 [n, N]
+        1 where the words of caption i name class j, else 0.
+    label_embeddings : Tensor [N, d]
+        Label-specific text embeddings s_j, float32 unit vectors.
+
+    Raises
+    ------
+    CoMCError
+        Shapes that do not fit, labels other than 0 and 1, names or ids that repeat, embeddings that are
+        not unit vectors.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    labels: UInt8[np.ndarray, "n N"] = field(repr=False)
+    ids: tuple[str, ...] = field(repr=False)
+    image_embeddings: Float[Tensor, "n d"] = field(repr=False)
+    captions: tuple[str, ...] = field(repr=False)
+    caption_embeddings: Float[Tensor, "n d"] = field(repr=False)
+    caption_labels: UInt8[np.ndarray, "n N"] = field(repr=False)
+    label_embeddings: Float[Tensor, "N d"] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        place = f"data set {self.name}"
+        check_label_names(self.class_names)
+        _check_ids(self.ids, place)
+        n, n_classes, dim = len(self.ids), len(self.class_names), self.image_embeddings.shape[-1]
+        _check_labels(self.labels, (n, n_classes), f"labels of {place}")
+        _check_labels(self.caption_labels, (n, n_classes), f"caption_labels of {place}")
+        if len(self.captions) != n:
+            raise CoMCError(
+                f"{place} has {n} ids and {len(self.captions)} captions; give one for each."
+            )
+        for attribute, rows in (
+            ("image_embeddings", n),
+            ("caption_embeddings", n),
+            ("label_embeddings", n_classes),
+        ):
+            _check_unit(getattr(self, attribute), (rows, dim), f"{attribute} of {place}")
+
+    def __len__(self) -> int:
+        """Number of images, n."""
+        return len(self.ids)
+
+    def describe(self) -> dict[str, str | int | float]:
+        """Sum up the data set.
+
+        Returns
+        -------
+        dict
+            Data set, images, classes, positives, mean labels per image, the classes without a positive,
+            by name, and the number of captions that name no class.
+        """
+        return (
+            {"data set": self.name}
+            | describe_labels(self.labels, self.class_names)
+            | {"captions without a class": int((self.caption_labels.sum(axis=1) == 0).sum())}
+        )
+
+
+def describe_labels(
+    labels: UInt8[np.ndarray, "n N"], class_names: Sequence[str]
+) -> dict[str, int | float | str]:
+    """Sum up a label matrix.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8 [n, N]
+        0 or 1.
+    class_names : sequence of str
+        N names.
+
+    Returns
+    -------
+    dict
+        Images, classes, positives, mean labels per image, and the classes without a positive, by name
+        (they have no average precision).
+    """
+    n_positives = labels.sum(axis=0, dtype=int)
+    without = [name for name, count in zip(class_names, n_positives, strict=True) if count == 0]
+    return {
+        "images": len(labels),
+        "classes": len(class_names),
+        "positives": int(n_positives.sum()),
+        "labels per image": round(float(n_positives.sum()) / max(len(labels), 1), 2),
+        "classes without a positive": ", ".join(without),
+    }
+
+
+def _check_ids(ids: tuple[str, ...], place: str) -> None:
+    repeated = [name for name, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise CoMCError(
+            f"{len(repeated)} ids of {place} repeat, {repeated[0]!r} among them; give each image its own."
+        )
+
+
+def _check_labels(labels: np.ndarray, shape: tuple[int, int], what: str) -> None:
+    if labels.shape != shape:
+        raise CoMCError(
+            f"The {what} have shape {list(labels.shape)}, expected {list(shape)} (images, classes)."
+        )
+    if labels.dtype != np.uint8 or labels.max(initial=0) > 1:
+        raise CoMCError(
+            f"The {what} must be 0 or 1 in uint8, not {labels.dtype} up to {labels.max(initial=0)}."
+        )
+
+
+def _check_unit(embeddings: Tensor, shape: tuple[int, int], what: str) -> None:
+    if tuple(embeddings.shape) != shape:
+        raise CoMCError(
+            f"The {what} have shape {list(embeddings.shape)}, expected {list(shape)} (rows, dimensions)."
+        )
+    if embeddings.dtype != torch.float32:
+        raise CoMCError(f"The {what} are {embeddings.dtype}; convert them to float32.")
+    # Written so that a NaN fails, too.
+    wrong = ~((embeddings.norm(dim=1) - 1).abs() <= UNIT_TOLERANCE)
+    if wrong.any():
+        raise CoMCError(
+            f"Row {int(wrong.nonzero()[0])} of the {what} is no unit vector; divide each row by its norm."
+        )

@@ -1,0 +1,167 @@
+"""Get a public file: whole, of the right content, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+
+import requests
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from tqdm.auto import tqdm
+
+from comc_utils.errors import CoMCError
+
+ATTEMPTS = 5
+TIMEOUT_SECONDS = (10, 30)
+"""To connect, and between two pieces of the answer."""
+
+_PIECE_BYTES = 1 << 18
+_TOO_MANY_REQUESTS = 429
+_PARTIAL_CONTENT = 206
+_RANGE_NOT_SATISFIABLE = 416
+
+
+def fetch(url: str, path: str | os.PathLike[str], *, sha256: str, progress: bool = False) -> Path:
+    """Download a file unless it is there already; what has the name has the checksum.
+
+    The download goes to ``<name>.part``, from whose end a later call goes on where the server allows
+    it. The file gets its name in one step, after its SHA-256 has been checked. A file whose SHA-256
+    differs, found or downloaded, is kept aside as ``<name>.rejected`` and never used; one that was
+    found is then downloaded anew. Timeouts, broken connections, HTTP 429 and 5xx are tried again,
+    five times in all with growing pauses.
+
+    Parameters
+    ----------
+    url : str
+        http or https address.
+    path : str or PathLike
+        Where the file is to be. The folder is made where it is missing.
+    sha256 : str
+        The expected SHA-256 of the content, 64 hexadecimal digits.
+    progress : bool
+        Show a progress bar in bytes.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    CoMCError
+        The server does not give the file, or what it gives has another SHA-256.
+    """
+    path = Path(path)
+    if path.exists():
+        actual = sha256_of(path)
+        if actual == sha256:
+            return path
+        os.replace(path, _rejected(path))
+        warnings.warn(
+            f"{path} was damaged (SHA-256 {actual}, expected {sha256}); it is kept aside as "
+            f"{_rejected(path)} and fetched again.",
+            stacklevel=2,
+        )
+    part = path.with_name(f"{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    resumed = part.exists()
+    actual = _download(url, part, progress=progress)
+    if actual != sha256 and resumed:
+        # The old beginning may be what is wrong: of another version, or damaged by a crash.
+        part.unlink()
+        actual = _download(url, part, progress=progress)
+    if actual != sha256:
+        os.replace(part, _rejected(path))
+        raise CoMCError(
+            f"{url} does not hold the expected file: its SHA-256 is {actual}, expected {sha256}. It is "
+            f"kept aside as {_rejected(path)} and not used; put the right file at {path} by hand."
+        )
+    os.replace(part, path)
+    return path
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _rejected(path: Path) -> Path:
+    return path.with_name(f"{path.name}.rejected")
+
+
+def _download(url: str, part: Path, *, progress: bool) -> str:
+    """Complete `part`, resuming at each attempt where the last one broke off; give its SHA-256."""
+    retrying = Retrying(
+        retry=retry_if_exception(_is_passing),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(multiplier=0.25, max=8),
+        reraise=True,
+    )
+    try:
+        retrying(_append, url, part, progress=progress)
+    except requests.RequestException as error:
+        raise CoMCError(
+            f"{url} cannot be fetched: {error}. Check the network and the address, then run again; or "
+            f"put the file at {part.with_suffix('')} by hand."
+        ) from None
+    return sha256_of(part)
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether an error may go away by itself."""
+    if isinstance(error, requests.HTTPError):
+        status = error.response.status_code
+        return status >= 500 or status == _TOO_MANY_REQUESTS
+    return isinstance(
+        error,
+        requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError,
+    )
+
+
+def _append(url: str, part: Path, *, progress: bool) -> None:
+    start = part.stat().st_size if part.exists() else 0
+    # Byte ranges count what is sent, and a compressed answer cannot be put behind a plain beginning.
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+        if response.status_code == _RANGE_NOT_SATISFIABLE:
+            return  # Nothing follows: the part is the whole file, or no part of it. The SHA-256 tells.
+        response.raise_for_status()
+        if response.status_code != _PARTIAL_CONTENT:
+            start = 0  # The server ignores ranges and sends the file from its beginning.
+        remaining = response.headers.get("Content-Length")
+        with (
+            open(part, "ab" if start else "wb") as file,
+            tqdm(
+                desc=part.stem,
+                initial=start,
+                total=start + int(remaining) if remaining else None,
+                unit="B",
+                unit_scale=True,
+                disable=not progress,
+            ) as bar,
+        ):
+            for piece in response.iter_content(_PIECE_BYTES):
+                file.write(piece)
+                bar.update(len(piece))
+            file.flush()
+            # Without the fsync a power cut after the rename can leave an empty file under the name.
+            os.fsync(file.fileno())

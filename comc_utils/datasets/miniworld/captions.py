@@ -1,0 +1,122 @@
+"""Captions of scenes, as the web would write them.
+
+The dominant object is always named, each other one with probability 0.4: small things are often passed
+over. Colours, sizes, places and light are those of the scene; actions and openings are only words.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from comc_utils.datasets.miniworld.drawings import DISTRACTOR_DRAWINGS, DRAWINGS
+from comc_utils.datasets.miniworld.scenes import Scene
+from comc_utils.labels import VOC2007, LabelSet
+from comc_utils.sentences.grammar import Grammar, as_sentence
+
+MENTION_PROBABILITY = 0.4
+COLOUR_PROBABILITY = 0.25
+SIZE_PROBABILITY = 0.15
+PLACE_PROBABILITY = 0.35
+LIGHT_PROBABILITY = 0.3
+PLURAL_PROBABILITY = 0.08
+
+DISTRACTOR_SYNONYMS = {
+    "house": ("home", "building"),
+    "cup": ("mug",),
+    "camera": ("photo camera",),
+    "truck": ("lorry",),
+    "rabbit": ("bunny",),
+    "clock": ("alarm clock",),
+}
+
+DISPLAY_NAMES = dict(zip(VOC2007.official_names, VOC2007.class_names, strict=True)) | {
+    name: name for name in DISTRACTOR_DRAWINGS
+}
+"""Class of the world: the name that texts use for it."""
+
+WORLD_LABELS = LabelSet(
+    name="miniworld",
+    class_names=tuple(DISPLAY_NAMES[name] for name in DRAWINGS),
+    synonyms=dict(VOC2007.synonyms) | DISTRACTOR_SYNONYMS,
+    official_names=tuple(DRAWINGS),
+)
+"""VOC2007's classes and the distractors."""
+
+PLACE_PHRASES = {
+    "meadow": (
+        "in a park", "in a quiet park", "in a meadow", "in a green field", "on a lawn", "on a farm",
+        "in the countryside", "in the backyard", "on a hill", "on the grass",
+    ),
+    "beach": ("by the shore", "at the seaside", "on a sandy coast", "on the beach"),
+    "street": (
+        "in the city", "on a busy square", "on the pavement", "in a parking lot", "in a small village",
+        "in a busy station", "in the suburbs", "on the street", "at a market",
+    ),
+    "snow": ("in the snow", "in winter", "on a snowy field"),
+    "room": ("in a living room", "in a cozy room", "on a wooden floor", "in a hallway", "under a roof"),
+    "kitchen": ("in a kitchen", "in an office", "in a museum", "in front of a wall"),
+    "forest": ("in a forest", "in the woods", "under the trees"),
+    "desert": ("in the desert", "in the dunes"),
+    "lake": ("by a pond", "at the riverside", "by the water", "at a lake"),
+    "studio": ("in a bright studio", "on a plain background", "on a white background"),
+}  # fmt: skip
+"""Place of a scene: how captions name it."""
+
+LIGHT_PHRASES = {
+    "day": (
+        "on a sunny day", "in bright daylight", "in the morning", "in summer", "on a warm day", "in soft light",
+    ),
+    "night": ("at night", "in the dark", "in the shade"),
+    "sunset": ("at dusk", "at dawn", "in the evening", "at sunset"),
+    "fog": (
+        "in the fog", "on a foggy day", "on a rainy day", "on a cloudy afternoon", "under a grey haze",
+        "after the rain",
+    ),
+}  # fmt: skip
+"""Light of a scene: how captions name it."""
+
+_GRAMMAR = Grammar(WORLD_LABELS, richness="full")
+
+
+def write_caption(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
+    """Describe a scene.
+
+    Parameters
+    ----------
+    scene : Scene
+    rng : numpy.random.Generator
+        Chooses what is mentioned, and how.
+
+    Returns
+    -------
+    caption : str
+    mentioned : tuple of str
+        Classes that the caption names (keys of `DRAWINGS`), distractors included.
+    """
+    mentioned = [
+        o for i, o in enumerate(scene.objects) if i == 0 or rng.random() < MENTION_PROBABILITY
+    ]
+    phrases = []
+    for scene_object in mentioned:
+        adjective = ""
+        if rng.random() < COLOUR_PROBABILITY:
+            adjective = scene_object.colour
+        elif rng.random() < SIZE_PROBABILITY:
+            adjective = "large" if scene_object is scene.objects[0] else "small"
+        phrases.append(
+            _GRAMMAR.noun_phrase(
+                DISPLAY_NAMES[scene_object.class_name],
+                rng,
+                adjective=adjective,
+                plural_probability=PLURAL_PROBABILITY,
+            )
+        )
+    setting = ""
+    if rng.random() < PLACE_PROBABILITY:
+        options = PLACE_PHRASES[scene.place]
+        setting += f" {options[int(rng.integers(len(options)))]}"
+    if rng.random() < LIGHT_PROBABILITY:
+        options = LIGHT_PHRASES[scene.light]
+        setting += f" {options[int(rng.integers(len(options)))]}"
+    text = as_sentence(_GRAMMAR.compose(phrases, rng, setting=setting))
+    return text, tuple(o.class_name for o in mentioned)

@@ -1,0 +1,74 @@
+"""The embedded world as a data set: scenes with labels, drawn when they are looked at."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from comc_utils.datasets.base import MultiLabelImages
+from comc_utils.datasets.miniworld.captions import write_caption
+from comc_utils.datasets.miniworld.drawings import VOC_DRAWINGS
+from comc_utils.datasets.miniworld.renderer import render
+from comc_utils.datasets.miniworld.scenes import Scene, sample_scene
+from comc_utils.labels import VOC2007
+
+WORLD_SEED = 2024
+"""Seed of the splits that are evaluated; the models were trained on scenes of another seed."""
+N_TEST = 2000
+N_PAIRS = 300
+
+
+def load_miniworld(
+    split: str = "test", n_images: int = N_TEST, *, seed: int = WORLD_SEED
+) -> MultiLabelImages:
+    """Scenes of a split with VOC2007's 20 classes as labels; distractors are no label.
+
+    Parameters
+    ----------
+    split : str
+        A key of `scenes.SPLITS`; ``test`` shows the drawings that no model has seen.
+    n_images : int
+        Scenes 0 to n_images - 1 of the split.
+    seed : int
+
+    Returns
+    -------
+    MultiLabelImages
+        Images are rendered on demand, 96 pixels on the shorter side.
+    """
+    scenes = miniworld_scenes(split, n_images, seed=seed)
+    names = list(VOC_DRAWINGS)
+    labels = np.array([[name in s.class_names for name in names] for s in scenes], dtype=np.uint8)
+    return MultiLabelImages(
+        name="miniworld",
+        split=split,
+        class_names=VOC2007.class_names,
+        labels=labels,
+        ids=tuple(f"{split}-{index:05d}" for index in range(n_images)),
+        load_image=lambda index: render(scenes[index]),
+        fingerprint=_fingerprint(split, n_images, seed),
+    )
+
+
+def miniworld_scenes(split: str, n_scenes: int, *, seed: int = WORLD_SEED) -> tuple[Scene, ...]:
+    """The scenes themselves, for those who want to know what was drawn where."""
+    return tuple(sample_scene(seed, split, index) for index in range(n_scenes))
+
+
+def scene_captions(scenes: tuple[Scene, ...], *, seed: int = WORLD_SEED) -> list[str]:
+    """One caption a scene, for image-text pairs."""
+    return [
+        write_caption(scene, np.random.default_rng((seed, index)))[0]
+        for index, scene in enumerate(scenes)
+    ]
+
+
+def _fingerprint(split: str, n_images: int, seed: int) -> str:
+    """Stands for the pixels: what draws them, and which are drawn."""
+    digest = hashlib.sha256(f"{split} {n_images} {seed} Pillow {PIL.__version__}".encode())
+    for module in ("drawings", "scenes", "renderer"):
+        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
+    return digest.hexdigest()

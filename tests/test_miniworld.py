@@ -1,0 +1,146 @@
+"""The embedded world: deterministic, labelled as drawn, held-out drawings in the test split alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from comc_utils.datasets.miniworld import drawings as drawings_module
+from comc_utils.datasets.miniworld import load_miniworld, miniworld_scenes, scene_captions
+from comc_utils.datasets.miniworld.captions import (
+    DISPLAY_NAMES,
+    LIGHT_PHRASES,
+    PLACE_PHRASES,
+    WORLD_LABELS,
+    write_caption,
+)
+from comc_utils.datasets.miniworld.drawings import (
+    DRAWINGS,
+    VOC_DRAWINGS,
+    font_path,
+    glyph,
+    held_out_drawing,
+)
+from comc_utils.datasets.miniworld.renderer import render
+from comc_utils.datasets.miniworld.scenes import LIGHTS, PLACES, SPLITS, sample_scene
+from comc_utils.errors import CoMCError
+from comc_utils.labels import VOC2007
+
+N = 300
+
+
+def drawn(split: str) -> dict[str, set]:
+    found: dict[str, set] = {name: set() for name in DRAWINGS}
+    for index in range(N):
+        for scene_object in sample_scene(0, split, index).objects:
+            found[scene_object.class_name].add(scene_object.drawing)
+    return found
+
+
+def test_held_out_drawings_appear_in_the_test_split_alone():
+    for split in SPLITS:
+        for name, seen in drawn(split).items():
+            held_out = held_out_drawing(name)
+            if held_out is None:
+                continue
+            if split == "test":
+                assert seen <= {held_out}, name
+            else:
+                assert held_out not in seen, (split, name)
+
+
+def test_every_class_with_three_drawings_holds_one_out():
+    assert {n for n, d in DRAWINGS.items() if len(d) >= 3} == {
+        n for n in DRAWINGS if held_out_drawing(n) is not None
+    }
+    assert tuple(VOC_DRAWINGS) == VOC2007.official_names
+
+
+def test_every_drawing_draws_something_of_its_own():
+    inks = {}
+    for name, drawings in DRAWINGS.items():
+        for drawing in drawings:
+            ink, silhouette = (np.asarray(mask) for mask in glyph(drawing))
+            assert (ink > 127).mean() > 0.02, (name, drawing)
+            assert (silhouette > 100)[ink > 150].all()
+            inks[ink.tobytes()] = (name, drawing)
+    assert len(inks) == sum(len(drawings) for drawings in DRAWINGS.values())
+
+
+def test_a_scene_depends_on_seed_split_and_index_alone():
+    program = (
+        "from comc_utils.datasets.miniworld.scenes import sample_scene;"
+        "from comc_utils.datasets.miniworld.renderer import render;import hashlib;"
+        "print(hashlib.sha256(render(sample_scene(3, 'test', 7)).tobytes()).hexdigest())"
+    )
+    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    import hashlib
+
+    # Other scenes first: nothing may carry over from one to the next.
+    for index in (9, 0):
+        render(sample_scene(3, "test", index))
+    here = hashlib.sha256(render(sample_scene(3, "test", 7)).tobytes()).hexdigest()
+    assert other.stdout.strip() == here
+    assert (
+        render(sample_scene(3, "test", 8)).tobytes() != render(sample_scene(4, "test", 8)).tobytes()
+    )
+
+
+def test_labels_are_what_was_drawn():
+    images = load_miniworld("test", 50)
+    scenes = miniworld_scenes("test", 50)
+    official = list(VOC2007.official_names)
+    for row, scene in zip(images.labels, scenes, strict=True):
+        assert {official[j] for j in np.flatnonzero(row)} == set(scene.class_names) & set(official)
+    assert images.labels.any(axis=1).all()
+    assert {images[i].size for i in range(50)} == {(96, 96), (112, 96), (96, 112)}
+
+
+def test_more_images_begin_with_the_same_ones():
+    few, many = load_miniworld("test", 5), load_miniworld("test", 9)
+    assert few.ids == many.ids[:5]
+    assert few[4].tobytes() == many[4].tobytes()
+    assert few.fingerprint != many.fingerprint
+
+
+def test_captions_name_the_dominant_object_and_nothing_that_is_not_there():
+    rng = np.random.default_rng(0)
+    mentions = others = 0
+    for index in range(N):
+        scene = sample_scene(0, "train", index)
+        caption, mentioned = write_caption(scene, rng)
+        assert mentioned[0] == scene.class_names[0]
+        wanted = {WORLD_LABELS.class_names.index(DISPLAY_NAMES[name]) for name in mentioned}
+        assert wanted <= WORLD_LABELS.find(caption), caption
+        mentions += len(mentioned) - 1
+        others += len(scene.objects) - 1
+    assert 0.3 < mentions / others < 0.5
+
+
+def test_places_and_lights_have_words():
+    assert set(PLACE_PHRASES) == set(PLACES)
+    assert set(LIGHT_PHRASES) == set(LIGHTS)
+    assert scene_captions(miniworld_scenes("pairs", 3)) == scene_captions(
+        miniworld_scenes("pairs", 3)
+    )
+
+
+def test_a_missing_font_names_package_and_remedy(monkeypatch):
+    monkeypatch.setitem(drawings_module.FONTS, "lucide", ("iconipy", "assets/lucide/gone.ttf"))
+    with pytest.raises(CoMCError, match="gone.ttf of the package iconipy.*pip install"):
+        font_path("lucide")
+
+
+def test_an_empty_glyph_is_noticed():
+    with pytest.raises(CoMCError, match="draws nothing for code point U\\+0020"):
+        glyph(("noto", 0x20))
+
+
+def test_an_unknown_split_is_named():
+    with pytest.raises(
+        CoMCError, match="Unknown split 'dev' of the embedded world; known: train, test"
+    ):
+        load_miniworld("dev", 3)
