@@ -1,0 +1,114 @@
+"""Rendered scenes and tokenized captions, on disk, for the embedded models' training."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from comc_utils.datasets.miniworld.captions import write_caption
+from comc_utils.datasets.miniworld.drawings import DRAWINGS
+from comc_utils.datasets.miniworld.renderer import render
+from comc_utils.datasets.miniworld.scenes import SHORT_SIDE, sample_scene
+from comc_utils.miniworld_clip.models import CONTEXT_LENGTH, tokenizer
+
+CAPTIONS_PER_SCENE = 5
+"""As many as MS-COCO has."""
+CHUNK = 1000
+"""Scenes that one worker renders at a time."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Arrays of n scenes.
+
+    Attributes
+    ----------
+    images : uint8 [n, 96, 96, 3]
+    tokens : int16 [n, 5, 64]
+        Captions as the embedded tokenizer writes them.
+    nouns : bool [n, 5, 36]
+        Which of the world's classes each caption names.
+    """
+
+    images: np.ndarray
+    tokens: np.ndarray
+    nouns: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def prepare_training_data(folder: Path, n_scenes: int, *, split: str, seed: int) -> TrainingData:
+    """Render scenes of a split once, or map it from disk where that has been done.
+
+    Parameters
+    ----------
+    folder : Path
+        Takes 29 kB a scene.
+    n_scenes : int
+    split : {"train", "objects"}
+    seed : int
+
+    Returns
+    -------
+    TrainingData
+        Read-only memory maps.
+    """
+    target = folder / f"{split}-{n_scenes}-seed-{seed}"
+    shapes = {
+        "images": ((n_scenes, SHORT_SIDE, SHORT_SIDE, 3), np.uint8),
+        "tokens": ((n_scenes, CAPTIONS_PER_SCENE, CONTEXT_LENGTH), np.int16),
+        "nouns": ((n_scenes, CAPTIONS_PER_SCENE, len(DRAWINGS)), np.bool_),
+    }
+    done = target / "done.json"
+    if not done.is_file():
+        target.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            name: np.lib.format.open_memmap(target / f"{name}.npy", "w+", dtype, shape)
+            for name, (shape, dtype) in shapes.items()
+        }
+        starts = range(0, n_scenes, CHUNK)
+        with ProcessPoolExecutor() as pool, tqdm(total=n_scenes, desc=f"scenes of {split}") as bar:
+            for start, chunk in zip(
+                starts, pool.map(_Chunk(split, seed, n_scenes), starts), strict=True
+            ):
+                for name, values in zip(arrays, chunk, strict=True):
+                    arrays[name][start : start + len(values)] = values
+                bar.update(len(chunk[0]))
+        for array in arrays.values():
+            array.flush()
+        done.write_text(json.dumps({"scenes": n_scenes, "seed": seed}))
+    return TrainingData(*(np.load(target / f"{name}.npy", mmap_mode="r") for name in shapes))
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Renders scenes start to start + CHUNK in a worker process."""
+
+    split: str
+    seed: int
+    n_scenes: int
+
+    def __call__(self, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        names = list(DRAWINGS)
+        images, texts, nouns = [], [], []
+        for index in range(start, min(start + CHUNK, self.n_scenes)):
+            scene = sample_scene(self.seed, self.split, index)
+            images.append(np.asarray(render(scene)))
+            rng = np.random.default_rng((self.seed, index))
+            for _ in range(CAPTIONS_PER_SCENE):
+                text, mentioned = write_caption(scene, rng)
+                texts.append(text)
+                nouns.append([name in mentioned for name in names])
+        tokens = tokenizer()(texts).numpy().astype(np.int16)
+        n = len(images)
+        return (
+            np.stack(images),
+            tokens.reshape(n, CAPTIONS_PER_SCENE, CONTEXT_LENGTH),
+            np.asarray(nouns).reshape(n, CAPTIONS_PER_SCENE, len(names)),
+        )
