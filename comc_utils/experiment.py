@@ -1,0 +1,459 @@
+"""A profile made ready: its text, its images, and the embeddings of both.
+
+Notebooks ask an experiment for arrays and apply the method to them. Each array is computed when it is
+first asked for; embeddings come from the cache where they have been computed before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from comc_utils.classifier import LinearClassifier, train_classifier
+from comc_utils.datasets.base import MultiLabelEmbeddings, MultiLabelImages
+from comc_utils.datasets.coco500 import folds, load_coco500
+from comc_utils.datasets.miniworld import load_miniworld
+from comc_utils.embedding_cache import EmbeddingCache
+from comc_utils.encoders import Clip, load_clip
+from comc_utils.errors import CoMCError
+from comc_utils.inference import ScoreComponents, score_components
+from comc_utils.labels import label_prompt
+from comc_utils.miniworld_clip import register_models, tokenizer, weights_path
+from comc_utils.paths import cache_dir
+from comc_utils.presets import Preset
+from comc_utils.profiles import Profile, get_profile
+from comc_utils.sentences import Record, draw_label_sets, label_matrix
+from comc_utils.sentences.grammar import Grammar
+from comc_utils.sentences.templates import (
+    PLAIN_COPIES,
+    plain_prompt_records,
+    template_records,
+)
+
+N_FOLDS = 5
+SMOKE_SENTENCES = 2_000
+SMOKE_IMAGES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment(ABC):
+    """What the method needs of a profile.
+
+    Attributes
+    ----------
+    profile : Profile
+    preset : Preset
+        Settings of training and inference; the profile's own unless told otherwise.
+    seed : int
+        Of the corpus and of the classifier.
+    smoke : bool
+        A small share of text and images, for a run of seconds.
+    data : Path or None
+        Folder of the profile's data, where it is not fetched or drawn.
+    """
+
+    profile: Profile
+    preset: Preset
+    seed: int = 0
+    smoke: bool = False
+    data: Path | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The N labels."""
+        return self.profile.label_set.class_names
+
+    @property
+    @abstractmethod
+    def corpus(self) -> list[Record]:
+        """The sentences that the classifier is trained on, with their labels."""
+
+    @property
+    @abstractmethod
+    def text_embeddings(self) -> Float[Tensor, "M d"]:
+        """Unit vectors t_i of the sentences (eq. 1)."""
+
+    @property
+    @abstractmethod
+    def label_embeddings(self) -> Float[Tensor, "N d"]:
+        """Unit vectors s_i of the prompts "a photo of a/an [c]." (section 3.3)."""
+
+    @property
+    @abstractmethod
+    def image_ids(self) -> tuple[str, ...]:
+        """Names of the n test images."""
+
+    @property
+    @abstractmethod
+    def image_labels(self) -> UInt8[np.ndarray, "n N"]:
+        """Labels of the test images, for evaluation alone."""
+
+    @property
+    @abstractmethod
+    def zero_shot_embeddings(self) -> Float[Tensor, "n d"]:
+        """Global unit vectors as CLIP's own `encode_image` gives them."""
+
+    @property
+    @abstractmethod
+    def global_embeddings(self) -> Float[Tensor, "n d"]:
+        """Global unit vectors v^g as the preset wants them."""
+
+    @property
+    @abstractmethod
+    def local_embeddings(self) -> Float[Tensor, "n K d"] | None:
+        """Local unit vectors v_j^l, None where the profile has none."""
+
+    @property
+    @abstractmethod
+    def tau(self) -> float:
+        """Temperature of eq. 4 and 5."""
+
+    @property
+    @abstractmethod
+    def folds(self) -> list[tuple[Sequence[int], Sequence[int]]]:
+        """Pairs of text rows to train on and image rows to score with that classifier."""
+
+    @abstractmethod
+    def image(self, index: int) -> Image.Image | None:
+        """A test image to look at; None where only embeddings are there."""
+
+    @property
+    def text_labels(self) -> UInt8[np.ndarray, "M N"]:
+        """Labels of the sentences."""
+        return label_matrix(self.corpus, self.class_names)
+
+    def train(
+        self,
+        rows: Sequence[int] | None = None,
+        *,
+        seed: int | None = None,
+        progress: bool = False,
+    ) -> tuple[LinearClassifier, list[dict]]:
+        """Train the classifier on sentences (section 3.2, Algorithm 1).
+
+        Parameters
+        ----------
+        rows : sequence of int, optional
+            Sentences to use; all by default.
+        seed : int, optional
+            Of the classifier alone: its initial weights, the order of sentences, the noise.
+        progress : bool
+
+        Returns
+        -------
+        classifier : LinearClassifier
+        history : list of dict
+            Loss and learning rate of each epoch.
+        """
+        keep = slice(None) if rows is None else list(rows)
+        labels = torch.from_numpy(self.text_labels[keep])
+        return train_classifier(
+            self.text_embeddings[keep],
+            labels,
+            self.preset,
+            seed=self.seed if seed is None else seed,
+            progress=progress,
+        )
+
+    def components(self, *, seed: int | None = None, progress: bool = False) -> ScoreComponents:
+        """Train, then score every test image before the fusion (section 3.3).
+
+        Parameters
+        ----------
+        seed : int, optional
+            Of the classifier alone.
+        progress : bool
+
+        Returns
+        -------
+        ScoreComponents
+            Call its `at(alpha)`. With several folds each image is scored by the one classifier that has
+            not seen its own text.
+        """
+        parts, order = [], []
+        for text_rows, image_rows in self.folds:
+            classifier, _ = self.train(text_rows, seed=seed, progress=progress)
+            rows = list(image_rows)
+            local = self.local_embeddings
+            parts.append(
+                score_components(
+                    classifier,
+                    self.global_embeddings[rows],
+                    None if local is None else local[rows],
+                    self.label_embeddings,
+                    tau=self.tau,
+                    renormalise=self.preset.renormalise_mapped,
+                )
+            )
+            order += rows
+        return ScoreComponents.concatenate(parts, order)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedExperiment(Experiment):
+    """Images and sentences that a CLIP model embeds.
+
+    Attributes
+    ----------
+    backbone : str
+        open_clip name of the model.
+    """
+
+    backbone: str = ""
+    cache: EmbeddingCache = field(
+        default_factory=lambda: EmbeddingCache(cache_dir() / "embeddings")
+    )
+
+    @cached_property
+    def clip(self) -> Clip:
+        """The frozen towers."""
+        return load_backbone(self.backbone)
+
+    @cached_property
+    def images(self) -> MultiLabelImages:
+        """The test split."""
+        n_images = SMOKE_IMAGES if self.smoke else self.profile.n_images
+        return load_miniworld("test", n_images)
+
+    @cached_property
+    def corpus(self) -> list[Record]:
+        n_sentences = SMOKE_SENTENCES if self.smoke else self.profile.n_sentences
+        label_sets = draw_label_sets(
+            self.class_names, n_sentences, seed=self.seed, max_labels=self.preset.max_labels
+        )
+        written = Grammar(self.profile.label_set).generate(label_sets, seed=self.seed)
+        records = list(tqdm(written, total=n_sentences, desc="sentences written", leave=False))
+        if self.preset.templates_in_training_text:
+            records += template_records(self.class_names)
+        return records
+
+    @cached_property
+    def text_embeddings(self) -> Tensor:
+        return self.embed_texts([record.text for record in self.corpus])
+
+    @cached_property
+    def label_embeddings(self) -> Tensor:
+        return self.embed_texts([label_prompt(name) for name in self.class_names])
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        return self.images.ids
+
+    @property
+    def image_labels(self) -> np.ndarray:
+        return self.images.labels
+
+    @property
+    def zero_shot_embeddings(self) -> Tensor:
+        return self._image_embeddings["with position"]
+
+    @property
+    def global_embeddings(self) -> Tensor:
+        kind = "with position" if self.preset.positional_embedding else "without position"
+        return self._image_embeddings[kind]
+
+    @property
+    def local_embeddings(self) -> Tensor:
+        return self._image_embeddings["local"]
+
+    @property
+    def tau(self) -> float:
+        return self.clip.temperature if self.profile.tau is None else self.profile.tau
+
+    @property
+    def folds(self) -> list[tuple[Sequence[int], Sequence[int]]]:
+        return [(range(len(self.corpus)), range(len(self.images)))]
+
+    def image(self, index: int) -> Image.Image:
+        return self.images[index]
+
+    def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+        """Unit vectors of texts, from the cache where they are there."""
+        key = self._key("text") | {"texts": _hash(texts)}
+        compute = lambda: {"text": self.clip.encode_text(texts, progress=len(texts) > 1000)}  # noqa: E731
+        return self.cache.get(key, compute)["text"]
+
+    def embed_images(self, images: MultiLabelImages) -> dict[str, Tensor]:
+        """Unit vectors of images, from the cache where they are there.
+
+        Returns
+        -------
+        dict of str to Tensor
+            ``with position`` and ``without position`` [n, d], ``local`` [n, K, d].
+        """
+        key = self._key("images") | {"images": images.fingerprint, "resize": self.preset.resize}
+
+        def compute() -> dict[str, Tensor]:
+            embedded = self.clip.encode_images(images, resize=self.preset.resize, progress=True)
+            return {
+                "with position": embedded.global_embeddings,
+                "without position": embedded.global_without_position,
+                "local": embedded.local_embeddings,
+            }
+
+        return self.cache.get(key, compute)
+
+    @cached_property
+    def _image_embeddings(self) -> dict[str, Tensor]:
+        return self.embed_images(self.images)
+
+    def _key(self, what: str) -> dict[str, str]:
+        return {"what": what, "model": self.backbone, "weights": self.clip.fingerprint}
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingsExperiment(Experiment):
+    """Embeddings that somebody else computed: no towers, no pixels, no local embeddings.
+
+    The text is the images' own captions and, as in the released code, copies of the plain prompt for each
+    class, whose embedding is there: it is the label embedding. In five folds, a classifier that scores an
+    image has seen the captions of the other folds alone.
+    """
+
+    @cached_property
+    def dataset(self) -> MultiLabelEmbeddings:
+        """Embeddings of photos, captions and class names."""
+        return load_coco500(self.data)
+
+    @cached_property
+    def corpus(self) -> list[Record]:
+        names = self.class_names
+        captions = [
+            Record(
+                text=self.dataset.captions[row],
+                labels=tuple(names[j] for j in np.flatnonzero(self.dataset.caption_labels[row])),
+                generator="human captions of MS-COCO",
+                prompt="",
+                seed=0,
+            )
+            for row in self._caption_rows
+        ]
+        return captions + plain_prompt_records(names)
+
+    @property
+    def text_embeddings(self) -> Tensor:
+        prompts = self.label_embeddings.repeat_interleave(PLAIN_COPIES, dim=0)
+        return torch.cat([self.dataset.caption_embeddings[self._caption_rows], prompts])
+
+    @property
+    def label_embeddings(self) -> Tensor:
+        return self.dataset.label_embeddings
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        return self.dataset.ids
+
+    @property
+    def image_labels(self) -> np.ndarray:
+        return self.dataset.labels
+
+    @property
+    def zero_shot_embeddings(self) -> Tensor:
+        return self.dataset.image_embeddings
+
+    @property
+    def global_embeddings(self) -> Tensor:
+        return self.dataset.image_embeddings
+
+    @property
+    def local_embeddings(self) -> None:
+        return None
+
+    @property
+    def tau(self) -> float:
+        return self.profile.tau
+
+    @cached_property
+    def folds(self) -> list[tuple[Sequence[int], Sequence[int]]]:
+        position = {row: i for i, row in enumerate(self._caption_rows)}
+        prompts = list(range(len(position), len(self.corpus)))
+        return [
+            ([position[row] for row in others if row in position] + prompts, fold)
+            for others, fold in folds(len(self.dataset), N_FOLDS, seed=self.seed)
+        ]
+
+    def image(self, index: int) -> None:
+        return None
+
+    @cached_property
+    def _caption_rows(self) -> list[int]:
+        """Rows whose caption names a class; the others cannot be trained on."""
+        return np.flatnonzero(self.dataset.caption_labels.any(axis=1)).tolist()
+
+
+def load_experiment(
+    profile: str,
+    *,
+    preset: Preset | None = None,
+    backbone: str | None = None,
+    seed: int = 0,
+    smoke: bool = False,
+    data: str | Path | None = None,
+) -> Experiment:
+    """Make a profile ready.
+
+    Parameters
+    ----------
+    profile : str
+        A key of `profiles.PROFILES`.
+    preset : Preset, optional
+        In place of the profile's own.
+    backbone : str, optional
+        One of the profile's backbones; the first by default.
+    seed : int
+    smoke : bool
+    data : str or Path, optional
+        Folder of the profile's data.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    CoMCError
+        For an unknown profile, or a backbone that the profile does not have.
+    """
+    chosen = get_profile(profile)
+    backbone = backbone or chosen.backbones[0]
+    if backbone not in chosen.backbones:
+        raise CoMCError(
+            f"Profile {profile!r} has no backbone {backbone!r}; it has {', '.join(chosen.backbones)}."
+        )
+    common = {
+        "profile": chosen,
+        "preset": preset or chosen.preset,
+        "seed": seed,
+        "smoke": smoke,
+        "data": Path(data) if data else None,
+    }
+    if chosen.draws_scenes:
+        return EncodedExperiment(**common, backbone=backbone)
+    return EmbeddingsExperiment(**common)
+
+
+def load_backbone(name: str) -> Clip:
+    """Load one of the embedded CLIP models.
+
+    Raises
+    ------
+    CoMCError
+        Where its weights are missing or damaged.
+    """
+    register_models()
+    return load_clip(name, weights_path(name), tokenizer=tokenizer())
+
+
+def _hash(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""Pictures that more than one notebook draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+ACCENT = "#D55E00"
+MAIN = "#0072B2"
+MUTED = "#9a9a9a"
+
+
+def image_grid(
+    images: Sequence[Image.Image], titles: Sequence[str], *, columns: int, cell: float = 1.25
+) -> Figure:
+    """Images in rows, each under its title.
+
+    Parameters
+    ----------
+    images : sequence of PIL.Image.Image
+    titles : sequence of str
+        One an image, '' for none.
+    columns : int
+        Images a row.
+    cell : float
+        Inches that an image takes on each side.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rows = -(-len(images) // columns)
+    lines = max(title.count("\n") + bool(title) for title in titles)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * cell, rows * (cell + 0.16 * lines)), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+        axis.imshow(image)
+        axis.set_title(title, fontsize=8)
+    return figure
+
+
+def bars_with_intervals(
+    axis: Axes,
+    names: Sequence[str],
+    values: Sequence[float],
+    lows: Sequence[float],
+    highs: Sequence[float],
+    *,
+    highlight: Sequence[bool] | None = None,
+) -> None:
+    """Horizontal bars with 95 % intervals and the value written beside each, the first on top.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    names : sequence of str
+    values, lows, highs : sequence of float
+        In percent.
+    highlight : sequence of bool, optional
+        Bars to draw in the accent colour.
+    """
+    places = np.arange(len(names))[::-1]
+    marked = highlight if highlight is not None else [False] * len(names)
+    axis.barh(places, values, color=[ACCENT if m else MAIN for m in marked], height=0.62)
+    # Lines rather than error bars: a bootstrap interval of few images need not hold the value.
+    axis.hlines(places, lows, highs, color="black", linewidth=1)
+    for place, value, high in zip(places, values, highs, strict=True):
+        axis.text(high, place, f" {value:.1f}", va="center", fontsize=9)
+    axis.set_yticks(places, names)
+    axis.grid(axis="y", visible=False)

@@ -1,0 +1,97 @@
+"""Profiles made ready: the same arrays again, from the cache or not; every image scored once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from comc_utils.embedding_cache import EmbeddingCache
+from comc_utils.errors import CoMCError
+from comc_utils.experiment import EncodedExperiment, load_experiment
+from comc_utils.presets import PAPER, RELEASED
+from comc_utils.profiles import PROFILES, get_profile
+
+
+def tiny(tmp_path, **changes) -> EncodedExperiment:
+    profile = replace(get_profile("miniworld"), n_sentences=300, n_images=24)
+    settings = {"preset": replace(RELEASED, templates_in_training_text=False), "seed": 3} | changes
+    return EncodedExperiment(
+        profile=profile,
+        backbone="miniworld-RN-small",
+        cache=EmbeddingCache(tmp_path / "embeddings"),
+        **settings,
+    )
+
+
+def test_two_runs_with_one_seed_agree_with_and_without_a_cache(tmp_path):
+    scores = []
+    for folder in ("a", "a", "b"):
+        experiment = tiny(tmp_path / folder)
+        scores.append(experiment.components().at(0.7).final)
+        corpus = [record.text for record in experiment.corpus]
+        assert corpus == [record.text for record in tiny(tmp_path / "c").corpus]
+    assert torch.equal(scores[0], scores[1])
+    torch.testing.assert_close(scores[0], scores[2], rtol=0, atol=1e-6)
+    assert [r.text for r in tiny(tmp_path, seed=4).corpus] != corpus
+
+
+def test_shapes_and_labels_fit(tmp_path):
+    experiment = tiny(tmp_path)
+    n, d = experiment.global_embeddings.shape
+    assert experiment.local_embeddings.shape == (n, 9, d)
+    assert experiment.zero_shot_embeddings.shape == (n, d)
+    assert experiment.text_embeddings.shape == (300, d)
+    assert experiment.label_embeddings.shape == (20, d)
+    assert experiment.image_labels.shape == (24, 20) and len(experiment.image_ids) == 24
+    assert experiment.text_labels.sum(1).min() >= 1
+    assert experiment.image(0).mode == "RGB"
+    assert 0 < experiment.tau < 0.1
+    for array in (experiment.global_embeddings, experiment.local_embeddings):
+        assert torch.allclose(array.norm(dim=-1), torch.ones(array.shape[:-1]), atol=1e-5)
+
+
+def test_the_preset_chooses_the_positional_embedding_and_the_templates(tmp_path):
+    released, paper = tiny(tmp_path), tiny(tmp_path, preset=PAPER)
+    assert torch.equal(paper.global_embeddings, paper.zero_shot_embeddings)
+    assert not torch.allclose(released.global_embeddings, released.zero_shot_embeddings)
+    with_templates = tiny(tmp_path, preset=RELEASED)
+    added = with_templates.corpus[300:]
+    assert len(added) == 20 * (9 + 80)
+    assert {record.generator for record in added} == {"prompt templates"}
+
+
+def test_more_text_or_other_images_are_embedded_anew(tmp_path):
+    first = tiny(tmp_path)
+    assert not torch.equal(first.embed_texts(["a dog."]), first.embed_texts(["a cat."]))
+    files = len(list((tmp_path / "embeddings").iterdir()))
+    first.embed_texts(["a dog."])
+    assert len(list((tmp_path / "embeddings").iterdir())) == files
+
+
+def test_unknown_profile_and_backbone_are_named():
+    with pytest.raises(CoMCError, match="Unknown profile 'mars'; known: miniworld, coco500"):
+        load_experiment("mars")
+    with pytest.raises(CoMCError, match="no backbone 'RN50'; it has miniworld-RN-small"):
+        load_experiment("miniworld", backbone="RN50")
+
+
+def test_profiles_say_what_the_paper_needs():
+    for name, profile in PROFILES.items():
+        assert profile.name == name
+        assert 0 < profile.alpha < 1
+        assert profile.reported_dataset in ("MS-COCO", "VOC2007", "NUS-WIDE")
+
+
+def test_coco500_never_scores_an_image_by_its_own_caption(real_data):
+    experiment = load_experiment("coco500", data=real_data / "coco500")
+    captions = experiment.dataset.captions
+    scored = []
+    for text_rows, image_rows in experiment.folds:
+        texts = {experiment.corpus[row].text for row in text_rows}
+        assert texts.isdisjoint(
+            captions[row] for row in image_rows if captions.count(captions[row]) == 1
+        )
+        scored += list(image_rows)
+    assert sorted(scored) == list(range(len(experiment.image_ids)))
