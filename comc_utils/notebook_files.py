@@ -1,0 +1,174 @@
+"""A notebook's file: the parameters it takes, and what to keep of it once it ran."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from comc_utils.errors import CoMCError
+
+PARAMETERS_TAG = "parameters"
+INJECTED_TAG = "injected-parameters"
+
+# A progress bar's clock ("[00:02<00:05, ", "[01:12, "), and a notice of a first run on a machine.
+_NOISE = re.compile(r"\[\d+:\d\d(:\d\d)?[<,]|Matplotlib is building the font cache")
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_BINARY = {"image/png", "image/jpeg", "application/pdf"}
+# Where IPython keeps a cell's code for tracebacks and warnings: another name in each run.
+_CELL_FILE = re.compile(r"\S*/ipykernel_\d+/\d+\.py")
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.ipynb`` file.
+
+    Returns
+    -------
+    NotebookNode
+        In nbformat 4.
+
+    Raises
+    ------
+    CoMCError
+        The file is not there or is not a notebook.
+    """
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise CoMCError(f"There is no notebook {path}; check the name.") from None
+    except (ValueError, AttributeError, nbformat.ValidationError):
+        raise CoMCError(
+            f"{path} is not a readable notebook; restore it, for example by `git checkout {path}`."
+        ) from None
+
+
+def declared_parameters(notebook: NotebookNode, name: str) -> dict[str, Any]:
+    """Read the parameters a notebook takes and their defaults from its cell tagged ``parameters``.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        The notebook, not executed.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    dict of str to object
+        The defaults by name, in the notebook's order.
+
+    Raises
+    ------
+    CoMCError
+        The notebook has no such cell or several, or the cell holds something other than assignments
+        of literals to UPPERCASE names. A value derived from another there would keep its old value
+        when the other is set from outside.
+    """
+    cells = [cell for cell in notebook.cells if PARAMETERS_TAG in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise CoMCError(
+            f"Notebook {name} has {len(cells)} cells tagged `{PARAMETERS_TAG}`; tag exactly one."
+        )
+    defaults: dict[str, Any] = {}
+    try:
+        for statement in ast.parse(cells[0].source).body:
+            target, value = _assignment(statement)
+            defaults[target] = ast.literal_eval(value)
+    except (SyntaxError, ValueError) as error:
+        raise CoMCError(
+            f"The parameters cell of notebook {name} may hold only lines like SEED = 0, an "
+            f"UPPERCASE name and a literal value ({error}); move anything else to a later cell."
+        ) from None
+    return defaults
+
+
+def _assignment(statement: ast.stmt) -> tuple[str, ast.expr]:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value) if name.isupper():
+            return name, value
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name.isupper():
+            return name, value
+    raise ValueError(f"found `{ast.unparse(statement)}`")
+
+
+def clean_notebook(notebook: NotebookNode, folders: Mapping[str, Path]) -> None:
+    """Leave in an executed notebook what a second run on another machine would give again.
+
+    Time stamps, execution times, the interpreter's version, progress bars, widgets and absolute
+    paths go; sources, outputs, execution counts and tags stay.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        The executed notebook, changed in place.
+    folders : mapping of str to Path
+        Folders whose paths are replaced by ``<name>`` in outputs and injected parameters.
+    """
+    kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": kernelspec, "language_info": {"name": "python"}}
+    )
+    hide = _path_hider(folders)
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if INJECTED_TAG in tags:
+            cell.id = INJECTED_TAG  # papermill draws another one in each run
+            cell.source = hide(cell.source)
+        if cell.cell_type == "code":
+            cell.outputs = [_hide_paths(output, hide) for output in _kept_outputs(cell.outputs)]
+
+
+def _kept_outputs(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
+    for output in outputs:
+        if _WIDGET in output.get("data", {}):
+            continue
+        if output.output_type == "stream" and output.name == "stderr":
+            output.text = "".join(
+                line for line in output.text.splitlines(keepends=True) if not _NOISE.search(line)
+            )
+            if not output.text.strip():
+                continue
+        yield output
+
+
+def _path_hider(folders: Mapping[str, Path]) -> Callable[[str], str]:
+    """Make a function that puts ``<name>`` in the place of each folder's path in a text."""
+    names = {
+        str(form): name
+        for name, folder in folders.items()
+        for form in (folder, folder.resolve())
+        if len(form.parts) > 1  # the root is part of every path
+    }
+    # The longest first, for a folder may lie in another.
+    paths = "|".join(re.escape(path) for path in sorted(names, key=len, reverse=True))
+    pattern = re.compile(rf"({paths})(?![\w-]|\.\w)")
+
+    def hide(text: str) -> str:
+        text = _CELL_FILE.sub("<cell>", text)
+        return pattern.sub(lambda match: f"<{names[match[0]]}>", text)
+
+    return hide
+
+
+def _hide_paths(node: Any, hide: Callable[[str], str]) -> Any:
+    """Apply ``hide`` to every string in an output except pictures."""
+    if isinstance(node, str):
+        return hide(node)
+    if isinstance(node, list):
+        return [_hide_paths(item, hide) for item in node]
+    if isinstance(node, dict):
+        return nbformat.from_dict(
+            {key: item if key in _BINARY else _hide_paths(item, hide) for key, item in node.items()}
+        )
+    return node

@@ -1,0 +1,142 @@
+"""The command line and the folders it works in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from comc_utils import __version__, paths
+from comc_utils.cli import COMMANDS, main
+from comc_utils.errors import CoMCError
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def run(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "comc_utils", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_version_and_help_are_quick():
+    assert run("--version").stdout == f"comc-notebooks {__version__}\n"
+    # The best of three, since the machine may be busy; with torch it would take seconds.
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        helped = run("reproduce", "--help")
+        times.append(time.perf_counter() - started)
+    assert helped.returncode == 0
+    assert "--profile" in helped.stdout
+    assert min(times) < 0.5
+
+
+def test_help_needs_no_heavy_import():
+    code = (
+        "import sys\nfrom comc_utils.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print('heavy', {'torch', 'numpy', 'papermill', 'nbformat'} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert printed.endswith("heavy set()\n")
+    assert all(name in printed for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--profile", "miniwordl"], "miniwordl"),
+        (["--data", "absent"], "no data folder"),
+        (["--only", "77"], "No notebook begins with '77'; choose among 01."),
+        (["-p", "SEDE=1"], "takes a parameter SEDE; the known ones are: SEED."),
+    ],
+)
+def test_wrong_input_ends_with_a_message(write_notebook, monkeypatch, capsys, words, message):
+    use_notebooks(write_notebook("01", "SEED = 0"), monkeypatch)
+    assert main(["reproduce", *words]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+
+
+def use_notebooks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the notebooks of a test the ones of a repository, and work in it."""
+    project_file = path.parents[1] / "pyproject.toml"
+    project_file.write_text((REPOSITORY / "pyproject.toml").read_text())
+    monkeypatch.chdir(path.parents[1])
+    monkeypatch.delenv("COMC_RESULTS_DIR", raising=False)
+
+
+def test_process_of_wrong_input_shows_no_traceback(tmp_path):
+    ended = run("reproduce", "--profile", "miniwordl", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["reproduce", "-p", "SEED"], ["reproduce", "-p", "=1"], ["x"]])
+def test_unreadable_command_line(capsys, words):
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_results_are_named_from_the_working_folder(write_notebook, monkeypatch, capsys):
+    path = write_notebook("01_one", 'PROFILE = ""\nSEED = 0\nRESULTS = ""', "assert SEED == 3")
+    use_notebooks(path, monkeypatch)
+    assert main(["reproduce", "--only", "01", "-p", "SEED=3"]) == 0
+    assert capsys.readouterr().out.endswith("Results: results/miniworld\n")
+    assert (path.parents[1] / "results/miniworld/notebooks/01_one.ipynb").exists()
+
+
+def test_failing_notebook_gives_status_1(write_notebook, monkeypatch, capsys):
+    use_notebooks(write_notebook("01_ill", "SEED = 0", "assert SEED, 'no seed'"), monkeypatch)
+    assert main(["reproduce", "--results", "there"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "error: Notebook 01_ill stopped in cell [2].",
+        "AssertionError: no seed",
+        "The notebook up to there: there/notebooks/01_ill.failed.ipynb",
+    ]
+
+
+def test_interrupt_gives_status_130(monkeypatch, capsys):
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("comc_utils.reproduce.get_profile", interrupt)
+    assert main(["reproduce"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("COMC_CACHE_DIR", str(tmp_path))
+    assert paths.cache_dir() == tmp_path
+    monkeypatch.delenv("COMC_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert paths.cache_dir().name == "comc"
+    assert paths.cache_dir().is_relative_to(tmp_path)
+
+
+def test_repository_is_found_from_below_and_from_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(REPOSITORY / "tests")
+    assert paths.repository_root() == REPOSITORY
+    # Another project's file is passed over.
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "another"\n')
+    monkeypatch.chdir(tmp_path)
+    assert paths.repository_root() == REPOSITORY
+    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site-packages/comc_utils/paths.py"))
+    with pytest.raises(CoMCError, match="change into a checkout"):
+        paths.repository_root()
+
+
+def test_results_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("COMC_RESULTS_DIR", raising=False)
+    assert paths.results_dir("coco500") == REPOSITORY / "results" / "coco500"
+    monkeypatch.setenv("COMC_RESULTS_DIR", str(tmp_path))
+    assert paths.results_dir("coco500") == tmp_path / "coco500"
