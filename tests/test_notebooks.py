@@ -1,0 +1,147 @@
+"""The notebooks: clean in their files, running in smoke mode, giving what they gave before."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from comc_utils.notebook_files import INJECTED_TAG, declared_parameters, read_notebook
+from comc_utils.reproduce import reproduce
+
+TESTS = Path(__file__).parent
+NOTEBOOKS = sorted((TESTS.parent / "notebooks").glob("*.ipynb"))
+SMOKE_NOTEBOOKS = TESTS / "smoke_notebooks"
+MARK = "# NBVAL_CHECK_OUTPUT"
+ABSOLUTE_PATH = re.compile(
+    r"(?<![\w.>])(/(home|root|Users|work|workspace|content|tmp|mnt|opt|var|usr)/|[A-Z]:\\)"
+)
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def test_notebooks_are_there():
+    # Without this, an empty folder would make every test below pass by not running.
+    names = {path.stem for path in NOTEBOOKS}
+    assert names >= {"00_miniworld", "01_data_generation", "02_training", "03_inference"}
+
+
+@each_notebook
+def test_file_is_clean(path):
+    notebook = read_notebook(path)
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in notebook.cells:
+        assert not ABSOLUTE_PATH.search(cell.source), cell.source
+        if cell.cell_type == "code":
+            assert cell.outputs == [], f"stored output of: {cell.source}"
+            assert cell.execution_count is None, f"stored execution count of: {cell.source}"
+
+
+@each_notebook
+def test_takes_the_runners_parameters(path):
+    parameters = declared_parameters(read_notebook(path), path.stem)
+    assert parameters["PROFILE"] == "miniworld"
+    assert parameters["SMOKE"] is False
+    assert "RESULTS" in parameters
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give one results folder to all smoke runs, which build on each other's cache."""
+    return tmp_path_factory.mktemp("results")
+
+
+@each_notebook
+def test_runs_on_the_embedded_world(path, results):
+    output = reproduce("miniworld", smoke=True, only=[path.stem], output=results / "miniworld")
+    assert not ABSOLUTE_PATH.search((output / "notebooks" / path.name).read_text(encoding="utf-8"))
+    assert json.loads((output / "metrics" / f"{path.stem}.json").read_text(encoding="utf-8"))
+
+
+@each_notebook
+def test_runs_on_real_embeddings(path, results, real_data):
+    takes_data = "DATA" in declared_parameters(read_notebook(path), path.stem)
+    output = reproduce(
+        "coco500",
+        smoke=True,
+        only=[path.stem],
+        data=real_data / "coco500" if takes_data else None,
+        output=results / "coco500",
+    )
+    assert not ABSOLUTE_PATH.search((output / "notebooks" / path.name).read_text(encoding="utf-8"))
+
+
+def run_nbval(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Execute the notebooks of a folder again; compare the outputs of the marked cells."""
+    options = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
+    sanitize = ["--nbval-sanitize-with", str(TESTS / "nbval_sanitize.cfg")]
+    command = [sys.executable, "-m", "pytest", *options, *sanitize, "."]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@each_notebook
+def test_stored_smoke_run_is_of_this_notebook(path):
+    stored_path = SMOKE_NOTEBOOKS / path.name
+    assert stored_path.exists(), "run `make smoke-notebooks`"
+    stored = read_notebook(stored_path)
+    cells = [cell for cell in stored.cells if INJECTED_TAG not in cell.metadata.get("tags", [])]
+    sources = [(cell.cell_type, cell.source) for cell in cells]
+    expected = [(cell.cell_type, cell.source) for cell in read_notebook(path).cells]
+    assert sources == expected, "run `make smoke-notebooks`"
+
+
+@each_notebook
+def test_stored_smoke_run_has_something_to_compare(path):
+    # nbval compares nothing where a cell has no execution count or no output.
+    marked = [
+        cell for cell in read_notebook(SMOKE_NOTEBOOKS / path.name).cells if MARK in cell.source
+    ]
+    assert marked, f"{path.stem} has no cell with {MARK}"
+    for cell in marked:
+        assert cell.outputs, f"nothing stored for: {cell.source}"
+        assert cell.execution_count, f"no execution count for: {cell.source}"
+
+
+def test_no_stored_smoke_run_is_left_over():
+    stored = {path.name for path in SMOKE_NOTEBOOKS.glob("*.ipynb")}
+    assert stored == {path.name for path in NOTEBOOKS}
+
+
+def test_smoke_runs_give_what_they_gave_before(tmp_path):
+    # Copied, since the runs write ../results/miniworld.
+    shutil.copytree(SMOKE_NOTEBOOKS, tmp_path / "notebooks")
+    compared = run_nbval(tmp_path / "notebooks")
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+
+
+def test_nbval_sees_a_changed_output_and_only_that(write_notebook, tmp_path):
+    harmless = {
+        "0.123456": "0.123457",
+        "object at 0x7f1200ab": "object at 0x7f1300cd",
+        "took 12.3 s on cpu": "took 4 s on cuda:0",
+        "torch 2.13.0": "torch 2.13.0+cpu",
+        "2026-01-02 10:11": "2026-02-03 04:05",
+    }
+    changes = {"mAP 61.2": "mAP 61.3", "0.143456": "0.153456"}
+    printing = [f"{MARK}\nprint({text!r})" for text in (*harmless, *changes)]
+    write_notebook("01", "SEED = 0", *printing)
+    output = reproduce("miniworld", notebooks=tmp_path / "notebooks", output=tmp_path / "results")
+    stored = output / "notebooks" / "01.ipynb"
+
+    def outcome(replaced: dict[str, str]) -> str:
+        notebook = read_notebook(stored)
+        for cell in notebook.cells[-len(printing) :]:
+            text = cell.outputs[0].text.rstrip()
+            cell.outputs[0].text = replaced.get(text, text) + "\n"
+        nbformat.write(notebook, stored)
+        return run_nbval(stored.parent).stdout.splitlines()[-1]
+
+    assert "8 passed" in outcome({})
+    assert "8 passed" in outcome(harmless)
+    assert "2 failed, 6 passed" in outcome(changes)
