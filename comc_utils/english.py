@@ -1,6 +1,8 @@
-"""The little English that label names need: articles and plurals."""
+"""The little English that label names need: articles, plurals and lists."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 IRREGULAR_PLURALS = {
     "bookshelf": "bookshelves",
@@ -67,3 +69,16 @@ def plural(noun: str) -> str:
     else:
         head += "s"
     return " ".join([*rest, head])
+
+
+def enumerate_phrases(phrases: Sequence[str]) -> str:
+    """Join phrases as English lists do.
+
+    Examples
+    --------
+    >>> enumerate_phrases(["a dog"]), enumerate_phrases(["a dog", "a cat", "a bus"])
+    ('a dog', 'a dog, a cat and a bus')
+    """
+    if len(phrases) == 1:
+        return phrases[0]
+    return f"{', '.join(phrases[:-1])} and {phrases[-1]}"

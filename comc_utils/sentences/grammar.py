@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from comc_utils.english import article, plural
+from comc_utils.english import article, enumerate_phrases, plural
 from comc_utils.errors import CoMCError
 from comc_utils.labels import LabelSet
 from comc_utils.sentences import lexicon
@@ -205,19 +205,6 @@ class Grammar:
 def as_sentence(text: str) -> str:
     """Capital first, full stop last."""
     return text[0].upper() + text[1:] + "."
-
-
-def enumerate_phrases(phrases: Sequence[str]) -> str:
-    """Join phrases as English lists do.
-
-    Examples
-    --------
-    >>> enumerate_phrases(["a dog"]), enumerate_phrases(["a dog", "a cat", "a bus"])
-    ('a dog', 'a dog, a cat and a bus')
-    """
-    if len(phrases) == 1:
-        return phrases[0]
-    return f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
 def _tail(phrases: Sequence[str], relation: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from comc_utils.english import enumerate_phrases
 from comc_utils.errors import CoMCError
 
 INSTRUCTION = "Please make a brief sentence to describe a photo that contains"
@@ -40,6 +41,4 @@ def comc_prompt(names: Sequence[str]) -> str:
     """
     if not names:
         raise CoMCError("A prompt was asked for without a label; give at least one label name.")
-    *rest, last = names
-    listing = f"{', '.join(rest)} and {last}" if rest else last
-    return f"{INSTRUCTION} {listing}"
+    return f"{INSTRUCTION} {enumerate_phrases(names)}"
