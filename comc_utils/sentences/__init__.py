@@ -10,6 +10,7 @@ from comc_utils.sentences.corpus import (
 )
 from comc_utils.sentences.label_sets import draw_label_sets
 from comc_utils.sentences.prompts import comc_prompt
+from comc_utils.sentences.shipped import language_model_corpus
 
 __all__ = [
     "Record",
@@ -18,6 +19,7 @@ __all__ = [
     "distinct_share",
     "draw_label_sets",
     "label_matrix",
+    "language_model_corpus",
     "read_corpus",
     "write_corpus",
 ]
