@@ -220,13 +220,44 @@ def bootstrap_map(
     Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 7, 1979.
     """
     value = mean_average_precision(scores, labels).value
+    samples = bootstrap_samples(scores, labels, seed=seed, n_resamples=n_resamples)
+    return _percentile_interval(value, samples, level)
+
+
+def bootstrap_samples(
+    scores: Float[ArrayLike, "n n_labels"],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    seed: int,
+    n_resamples: int = 1000,
+) -> Float[np.ndarray, " r"]:
+    """Give mAP on each bootstrap resample of the images.
+
+    One seed gives one series of resamples, so that the samples of several methods are paired.
+
+    Parameters
+    ----------
+    scores : array of shape (n, N)
+    labels : array of shape (n, N)
+        0 or 1.
+    seed : int
+    n_resamples : int
+        Resamples of n images with replacement.
+
+    Returns
+    -------
+    ndarray of shape (n_resamples,)
+        In [0, 1]; NaN where a resample has no positive at all.
+
+    Raises
+    ------
+    CoMCError
+        As `mean_average_precision` does, and for fewer than 2 resamples.
+    """
     checked_scores, checked_labels = _check(scores, labels, ndim=2)
     ranked = _rank_classes(checked_scores, checked_labels)
-    means = [
-        _mean_ap(ranked, counts)
-        for counts in _resample_counts(len(checked_scores), n_resamples, seed)
-    ]
-    return _percentile_interval(value, np.concatenate(means), level)
+    counts = _resample_counts(len(checked_scores), n_resamples, seed)
+    return np.concatenate([_mean_ap(ranked, chunk) for chunk in counts])
 
 
 def bootstrap_map_difference(
@@ -268,15 +299,11 @@ def bootstrap_map_difference(
         mean_average_precision(scores_a, labels).value
         - mean_average_precision(scores_b, labels).value
     )
-    checked_a, checked_labels = _check(scores_a, labels, ndim=2)
-    checked_b, _ = _check(scores_b, labels, ndim=2)
-    ranked_a = _rank_classes(checked_a, checked_labels)
-    ranked_b = _rank_classes(checked_b, checked_labels)
-    differences = [
-        _mean_ap(ranked_a, counts) - _mean_ap(ranked_b, counts)
-        for counts in _resample_counts(len(checked_a), n_resamples, seed)
-    ]
-    return _percentile_interval(value, np.concatenate(differences), level)
+    samples_a, samples_b = (
+        bootstrap_samples(scores, labels, seed=seed, n_resamples=n_resamples)
+        for scores in (scores_a, scores_b)
+    )
+    return _percentile_interval(value, samples_a - samples_b, level)
 
 
 class _RankedClass(NamedTuple):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from comc_utils.errors import CoMCError
@@ -112,7 +113,64 @@ RELEASED = Preset(
 )
 """The released code's setting for MS-COCO and RN50."""
 
+SWITCHES: dict[str, tuple[str, ...]] = {
+    "learning rate and schedule": (
+        "learning_rate", "batch_size", "epochs", "schedule", "warmup_epochs", "warmup_lr",
+        "weight_decay",
+    ),
+    "noise on the text": ("noise_std",),
+    "no bias": ("bias",),
+    "prompts in the text": ("templates_in_training_text",),
+    "mapped embedding renormalised": ("renormalise_mapped",),
+    "no positional embedding": ("positional_embedding",),
+    "centre crop": ("resize",),
+}  # fmt: skip
+"""What leads from `PAPER` to `RELEASED`: the name of each difference, as it is in `RELEASED`, and the settings
+that it consists of."""
+
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (PAPER, RELEASED)}
+
+
+def switched(preset: Preset, switch: str, towards: Preset) -> Preset:
+    """A preset with one difference taken from another.
+
+    Parameters
+    ----------
+    preset : Preset
+    switch : str
+        A key of `SWITCHES`.
+    towards : Preset
+        Where the settings of the switch come from.
+
+    Returns
+    -------
+    Preset
+    """
+    taken = {name: getattr(towards, name) for name in SWITCHES[switch]}
+    return replace(preset, name=f"{preset.name}, {switch} as in {towards.name}", **taken)
+
+
+def with_equal_steps(preset: Preset, n_sentences: int, n_usual: int) -> Preset:
+    """A preset that takes as many steps on another number of sentences as it takes on the usual one.
+
+    So that what differs between corpora of different sizes is the text, not the time of training.
+
+    Parameters
+    ----------
+    preset : Preset
+    n_sentences : int
+        Sentences to train on.
+    n_usual : int
+        Sentences for which the preset's epochs are meant.
+
+    Returns
+    -------
+    Preset
+        With other epochs, at least the warm-up and one more.
+    """
+    usual, given = (math.ceil(n / preset.batch_size) for n in (n_usual, n_sentences))
+    epochs = max(preset.warmup_epochs + 1, round(preset.epochs * usual / given))
+    return replace(preset, epochs=epochs)
 
 
 def get_preset(name: str) -> Preset:

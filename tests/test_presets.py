@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+import math
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
 from comc_utils.errors import CoMCError
-from comc_utils.presets import PAPER, RELEASED, get_preset
+from comc_utils.presets import (
+    PAPER,
+    RELEASED,
+    SWITCHES,
+    get_preset,
+    switched,
+    with_equal_steps,
+)
 
 
 def test_paper_numbers() -> None:
@@ -41,3 +49,32 @@ def test_presets_are_found_by_name_and_cannot_be_changed() -> None:
 def test_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(CoMCError, match="'papre'; choose one of paper, released"):
         get_preset("papre")
+
+
+def test_the_switches_lead_from_the_paper_to_the_released_code() -> None:
+    preset = PAPER
+    for switch in SWITCHES:
+        changed = switched(preset, switch, RELEASED)
+        assert changed != preset
+        assert switch in changed.name
+        preset = changed
+    assert replace(preset, name="released") == RELEASED
+
+
+def test_no_setting_belongs_to_two_switches() -> None:
+    settings = [name for names in SWITCHES.values() for name in names]
+    assert len(settings) == len(set(settings))
+
+
+@pytest.mark.parametrize("n", [1, 400, 12_345, 40_000, 80_000])
+def test_equal_steps_whatever_the_number_of_sentences(n: int) -> None:
+    preset = with_equal_steps(RELEASED, n, 40_000)
+    steps = math.ceil(n / preset.batch_size) * preset.epochs
+    usual = math.ceil(40_000 / RELEASED.batch_size) * RELEASED.epochs
+    # A whole number of epochs: off by half of one at most.
+    assert abs(steps - usual) <= math.ceil(n / preset.batch_size) / 2
+    assert replace(preset, epochs=RELEASED.epochs) == RELEASED
+
+
+def test_equal_steps_keep_one_epoch_after_the_warm_up() -> None:
+    assert with_equal_steps(RELEASED, 10_000_000, 40_000).epochs == 2

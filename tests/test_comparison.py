@@ -1,0 +1,56 @@
+"""A difference between two methods, with both kinds of chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from comc_utils.comparison import compare, map_percent
+from comc_utils.errors import CoMCError
+from comc_utils.metrics import bootstrap_map_difference, mean_average_precision
+
+RNG = np.random.default_rng(3)
+LABELS = (RNG.random((120, 6)) < 0.3).astype(int)
+NOISE = [RNG.normal(size=LABELS.shape) for _ in range(3)]
+GOOD = [LABELS + 0.4 * noise for noise in NOISE]
+POOR = [LABELS + 2.0 * noise for noise in NOISE]
+
+
+def test_the_interval_is_that_of_the_first_seed_in_points():
+    comparison = compare(GOOD, POOR, LABELS, seed=7)
+    value, low, high = bootstrap_map_difference(GOOD[0], POOR[0], LABELS, seed=7)
+    assert comparison["difference"] == pytest.approx(100 * value, abs=1e-4)
+    assert comparison["low"] == pytest.approx(100 * low, abs=1e-4)
+    assert comparison["high"] == pytest.approx(100 * high, abs=1e-4)
+    assert 0 < comparison["low"] < comparison["difference"] < comparison["high"]
+
+
+def test_seeds_are_paired_in_order():
+    comparison = compare(GOOD, POOR, LABELS, seed=0)
+    maps = [[mean_average_precision(s, LABELS).value for s in group] for group in (GOOD, POOR)]
+    expected = [100 * (a - b) for a, b in zip(*maps, strict=True)]
+    assert comparison["over_seeds"] == pytest.approx(expected, abs=1e-4)
+    assert comparison["over_seeds"][0] == comparison["difference"]
+
+
+def test_a_method_without_chance_meets_every_seed_of_the_other():
+    comparison = compare(GOOD, POOR[:1], LABELS, seed=0)
+    poor = map_percent(POOR[0], LABELS)
+    assert comparison["over_seeds"] == pytest.approx(
+        [map_percent(scores, LABELS) - poor for scores in GOOD], abs=1e-4
+    )
+    assert compare(GOOD[:1], POOR[:1], LABELS, seed=0)["over_seeds"] == []
+
+
+def test_the_other_way_round_changes_the_sign():
+    forth, back = (compare(a, b, LABELS, seed=1) for a, b in ((GOOD, POOR), (POOR, GOOD)))
+    assert back["difference"] == -forth["difference"]
+    assert back["low"] == pytest.approx(-forth["high"])
+    assert back["over_seeds"] == [-d for d in forth["over_seeds"]]
+
+
+def test_seeds_that_cannot_be_paired_are_refused():
+    with pytest.raises(CoMCError, match="3 seeds of the first method cannot be paired with 2"):
+        compare(GOOD, POOR[:2], LABELS, seed=0)
+    with pytest.raises(CoMCError, match="0 seeds"):
+        compare([], POOR, LABELS, seed=0)
