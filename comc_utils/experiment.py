@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from comc_utils.baselines import clip_dpt_scores, zero_shot_scores
 from comc_utils.classifier import LinearClassifier, train_classifier
 from comc_utils.datasets.base import MultiLabelEmbeddings, MultiLabelImages
 from comc_utils.datasets.coco500 import folds, load_coco500
@@ -44,6 +45,8 @@ from comc_utils.sentences.templates import (
 N_FOLDS = 5
 SMOKE_SENTENCES = 2_000
 SMOKE_IMAGES = 200
+SMOKE_EPOCHS = 10
+"""A smoke run on fixed text takes one in so many epochs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,7 @@ class Experiment(ABC):
     def image(self, index: int) -> Image.Image | None:
         """A test image to look at; None where only embeddings are there."""
 
-    @property
+    @cached_property
     def text_labels(self) -> UInt8[np.ndarray, "M N"]:
         """Labels of the sentences."""
         return label_matrix(self.corpus, self.class_names)
@@ -166,8 +169,70 @@ class Experiment(ABC):
             progress=progress,
         )
 
+    def classifiers(
+        self,
+        rows: Collection[int] | None = None,
+        *,
+        seed: int | None = None,
+        progress: bool = False,
+    ) -> list[LinearClassifier]:
+        """Train one classifier for each of `folds`.
+
+        Parameters
+        ----------
+        rows : collection of int, optional
+            Sentences to use, each fold only its own; all by default.
+        seed : int, optional
+            Of the classifier alone.
+        progress : bool
+
+        Returns
+        -------
+        list of LinearClassifier
+        """
+        kept = range(len(self.corpus)) if rows is None else set(rows)
+        return [
+            self.train([row for row in of_fold if row in kept], seed=seed, progress=progress)[0]
+            for of_fold, _ in self.folds
+        ]
+
+    def score(
+        self, classifiers: Sequence[LinearClassifier], *, tau: float | None = None
+    ) -> ScoreComponents:
+        """Score every test image before the fusion (section 3.3).
+
+        Parameters
+        ----------
+        classifiers : sequence of LinearClassifier
+            As `classifiers` gives them, or those of another experiment on the same text.
+        tau : float, optional
+            In place of the experiment's own temperature.
+
+        Returns
+        -------
+        ScoreComponents
+            Call its `at(alpha)`. With several folds each image is scored by the one classifier that has
+            not seen its own text.
+        """
+        parts, order = [], []
+        local = self.local_embeddings
+        for classifier, (_, image_rows) in zip(classifiers, self.folds, strict=True):
+            rows = list(image_rows)
+            parts.append(
+                score_components(
+                    classifier,
+                    self.global_embeddings[rows],
+                    None if local is None else local[rows],
+                    self.label_embeddings,
+                    tau=self.tau if tau is None else tau,
+                    renormalise=self.preset.renormalise_mapped,
+                )
+            )
+            order += rows
+        return ScoreComponents.concatenate(parts, order)
+
     def components(self, *, seed: int | None = None, progress: bool = False) -> ScoreComponents:
-        """Train, then score every test image before the fusion (section 3.3).
+        """Train, then score: `score` of `classifiers`.
 
         Parameters
         ----------
@@ -178,26 +243,22 @@ class Experiment(ABC):
         Returns
         -------
         ScoreComponents
-            Call its `at(alpha)`. With several folds each image is scored by the one classifier that has
-            not seen its own text.
         """
-        parts, order = [], []
-        for text_rows, image_rows in self.folds:
-            classifier, _ = self.train(text_rows, seed=seed, progress=progress)
-            rows = list(image_rows)
-            local = self.local_embeddings
-            parts.append(
-                score_components(
-                    classifier,
-                    self.global_embeddings[rows],
-                    None if local is None else local[rows],
-                    self.label_embeddings,
-                    tau=self.tau,
-                    renormalise=self.preset.renormalise_mapped,
-                )
-            )
-            order += rows
-        return ScoreComponents.concatenate(parts, order)
+        return self.score(self.classifiers(seed=seed, progress=progress))
+
+    def baseline_scores(self) -> dict[str, Float[np.ndarray, "n N"]]:
+        """Score every test image by the methods that need no training (section 4.2.1).
+
+        Returns
+        -------
+        dict of str to ndarray
+            "Zero-shot CLIP" and, where there are local embeddings, "CLIP-DPT".
+        """
+        scale, whole, local = 1 / self.tau, self.zero_shot_embeddings, self.local_embeddings
+        scores = {"Zero-shot CLIP": zero_shot_scores(whole, self.label_embeddings, scale=scale)}
+        if local is not None:
+            scores["CLIP-DPT"] = clip_dpt_scores(whole, local, self.label_embeddings, scale=scale)
+        return {name: values.numpy() for name, values in scores.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,9 +269,16 @@ class EncodedExperiment(Experiment):
     ----------
     backbone : str
         open_clip name of the model.
+    sentences : tuple of Record or None
+        What was written for training, the preset's prompts not counted; None for the profile's own: the
+        grammar's, in full richness.
+    n_sentences : int or None
+        How many the grammar writes; None for the profile's own number.
     """
 
     backbone: str = ""
+    sentences: tuple[Record, ...] | None = None
+    n_sentences: int | None = None
     cache: EmbeddingCache = field(
         default_factory=lambda: EmbeddingCache(cache_dir() / "embeddings")
     )
@@ -228,15 +296,16 @@ class EncodedExperiment(Experiment):
 
     @cached_property
     def corpus(self) -> list[Record]:
-        n_sentences = SMOKE_SENTENCES if self.smoke else self.profile.n_sentences
-        label_sets = draw_label_sets(
-            self.class_names, n_sentences, seed=self.seed, max_labels=self.preset.max_labels
+        n_sentences = self.n_sentences or self.profile.n_sentences
+        if self.smoke:
+            n_sentences = min(n_sentences, SMOKE_SENTENCES)
+        written = self.sentences or _grammar_sentences(
+            self.profile.name, n_sentences, self.seed, self.preset.max_labels
         )
-        written = Grammar(self.profile.label_set).generate(label_sets, seed=self.seed)
-        records = list(tqdm(written, total=n_sentences, desc="sentences written", leave=False))
-        if self.preset.templates_in_training_text:
-            records += template_records(self.class_names)
-        return records
+        prompts = (
+            template_records(self.class_names) if self.preset.templates_in_training_text else []
+        )
+        return [*written[:n_sentences], *prompts]
 
     @cached_property
     def text_embeddings(self) -> Tensor:
@@ -400,6 +469,8 @@ def load_experiment(
     seed: int = 0,
     smoke: bool = False,
     data: str | Path | None = None,
+    sentences: Sequence[Record] | None = None,
+    n_sentences: int | None = None,
 ) -> Experiment:
     """Make a profile ready.
 
@@ -415,6 +486,10 @@ def load_experiment(
     smoke : bool
     data : str or Path, optional
         Folder of the profile's data.
+    sentences : sequence of Record, optional
+        Training text in place of the profile's own, where the profile has a text tower.
+    n_sentences : int, optional
+        Number of sentences in place of the profile's own, where it has a writer.
 
     Returns
     -------
@@ -423,7 +498,8 @@ def load_experiment(
     Raises
     ------
     CoMCError
-        For an unknown profile, or a backbone that the profile does not have.
+        For an unknown profile, a backbone that the profile does not have, or sentences for a profile
+        that cannot embed them.
     """
     chosen = get_profile(profile)
     backbone = backbone or chosen.backbones[0]
@@ -439,7 +515,19 @@ def load_experiment(
         "data": Path(data) if data else None,
     }
     if chosen.draws_scenes:
-        return EncodedExperiment(**common, backbone=backbone)
+        return EncodedExperiment(
+            **common,
+            backbone=backbone,
+            sentences=None if sentences is None else tuple(sentences),
+            n_sentences=n_sentences or (None if sentences is None else len(sentences)),
+        )
+    if smoke:  # the text is small as it is; its many epochs are what takes time
+        fewer = max(common["preset"].warmup_epochs + 1, common["preset"].epochs // SMOKE_EPOCHS)
+        common["preset"] = replace(common["preset"], epochs=fewer)
+    if sentences is not None or n_sentences is not None:
+        raise CoMCError(
+            f"Profile {profile!r} has no text tower, so that its text cannot be exchanged; use its own."
+        )
     return EmbeddingsExperiment(**common)
 
 
@@ -453,6 +541,19 @@ def load_backbone(name: str) -> Clip:
     """
     register_models()
     return load_clip(name, weights_path(name), tokenizer=tokenizer())
+
+
+@lru_cache(maxsize=8)
+def _grammar_sentences(
+    profile: str, n_sentences: int, seed: int, max_labels: int
+) -> tuple[Record, ...]:
+    """Kept, since every preset and backbone of a notebook asks for the same ones."""
+    label_set = get_profile(profile).label_set
+    label_sets = draw_label_sets(
+        label_set.class_names, n_sentences, seed=seed, max_labels=max_labels
+    )
+    written = Grammar(label_set).generate(label_sets, seed=seed)
+    return tuple(tqdm(written, total=n_sentences, desc="sentences written", leave=False))
 
 
 def _hash(texts: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -76,3 +76,25 @@ def bars_with_intervals(
         axis.text(high, place, f" {value:.1f}", va="center", fontsize=9)
     axis.set_yticks(places, names)
     axis.grid(axis="y", visible=False)
+
+
+def spread_labels(heights: Mapping[str, float], *, gap: float) -> dict[str, float]:
+    """Heights for labels at the ends of lines, moved apart where they would overlap.
+
+    Parameters
+    ----------
+    heights : mapping of str to float
+        Label: where its line ends.
+    gap : float
+        Smallest distance between two labels, in the axis's unit.
+
+    Returns
+    -------
+    dict of str to float
+        In the order of height; the lowest label stays where it is.
+    """
+    placed: dict[str, float] = {}
+    below = -np.inf
+    for name, height in sorted(heights.items(), key=lambda item: item[1]):
+        placed[name] = below = max(height, below + gap)
+    return placed

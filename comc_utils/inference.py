@@ -23,6 +23,9 @@ from comc_utils.classifier import LinearClassifier
 from comc_utils.errors import CoMCError
 from comc_utils.mapping import check_alpha, map_to_text
 
+_CACHED_NUMBERS = 2**16
+"""Logits of a chunk in a sweep: three arrays of these, 768 kB, fit into most processors' second-level cache."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -85,17 +88,55 @@ class ScoreComponents:
         ----------
         CoMC (ICML 2024), eq. 6 to 12.
         """
-        check_alpha(alpha)
-        global_scores = self._fused(self.global_original, self.global_mapped, alpha)
+        return self.sweep([alpha])[0]
+
+    def sweep(self, alphas: Sequence[float]) -> list[Scores]:
+        """Scores at several weighting factors, for little more than the cost of one.
+
+        Images go through in chunks small enough for the processor's cache, each at every alpha before the next.
+
+        Parameters
+        ----------
+        alphas : sequence of float
+            Each in [0, 1].
+
+        Returns
+        -------
+        list of Scores
+            One an alpha.
+
+        Raises
+        ------
+        CoMCError
+            Where an alpha lies outside [0, 1].
+
+        References
+        ----------
+        CoMC (ICML 2024), eq. 6 to 12, Figure 3.
+        """
+        for alpha in alphas:
+            check_alpha(alpha)
+        whole = [
+            self._biased(torch.lerp(self.global_mapped, self.global_original, float(alpha)))
+            for alpha in alphas
+        ]
         if self.local_original is None or self.local_mapped is None:
-            return Scores(global_scores=global_scores, aggregated=None, final=global_scores)
-        local_scores = self._fused(self.local_original, self.local_mapped, alpha)  # (n, K, N)
-        aggregated = local_scores.amax(dim=1)
-        return Scores(
-            global_scores=global_scores,
-            aggregated=aggregated,
-            final=(global_scores + aggregated) / 2,
-        )
+            return [Scores(global_scores=g, aggregated=None, final=g) for g in whole]
+        n, n_regions, n_labels = self.local_original.shape
+        aggregated = self.local_original.new_empty(len(alphas), n, n_labels)
+        chunk = max(1, _CACHED_NUMBERS // (n_regions * n_labels))
+        for start in range(0, n, chunk):
+            rows = slice(start, start + chunk)
+            original, mapped = self.local_original[rows], self.local_mapped[rows]
+            fused = torch.empty_like(original)
+            for alpha, of_alpha in zip(alphas, aggregated, strict=True):
+                torch.lerp(mapped, original, float(alpha), out=fused)
+                torch.amax(fused, dim=1, out=of_alpha[rows])
+        # A label's bias is the same in every region.
+        return [
+            Scores(global_scores=g, aggregated=a, final=(g + a) / 2)
+            for g, a in zip(whole, map(self._biased, aggregated), strict=True)
+        ]
 
     @staticmethod
     def concatenate(parts: Sequence[ScoreComponents], rows: Sequence[int]) -> ScoreComponents:
@@ -145,8 +186,7 @@ class ScoreComponents:
             bias=None,
         )
 
-    def _fused(self, original: Tensor, mapped: Tensor, alpha: float) -> Tensor:
-        logits = alpha * original + (1 - alpha) * mapped
+    def _biased(self, logits: Tensor) -> Tensor:
         return logits if self.bias is None else logits + self.bias
 
 

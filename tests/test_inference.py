@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from comc_utils import inference
 from comc_utils.classifier import LinearClassifier
 from comc_utils.errors import CoMCError
 from comc_utils.inference import ScoreComponents, score_components, score_images
@@ -228,3 +229,44 @@ def test_parts_of_several_classifiers_are_put_back_in_order():
             torch.testing.assert_close(whole[rows], part.at(alpha).final)
     with pytest.raises(CoMCError, match="7 images.*7 rows are given, 6 of them distinct"):
         ScoreComponents.concatenate(parts, [0, 0, 1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("regions", [0, 7])
+def test_a_sweep_equals_one_evaluation_after_another(regions, bias, monkeypatch):
+    # So small that chunks end within the images, and the last is shorter.
+    monkeypatch.setattr(inference, "_CACHED_NUMBERS", 4 * 7 * 5)
+    generator = torch.Generator().manual_seed(8)
+    unit = lambda *shape: normalize(torch.randn(*shape, generator=generator), dim=-1)  # noqa: E731
+    classifier = LinearClassifier(
+        torch.randn(5, 16, generator=generator),
+        torch.randn(5, generator=generator) if bias else None,
+    )
+    whole, labels = unit(10, 16), unit(5, 16)
+    local = unit(10, regions, 16) if regions else None
+    alphas = torch.linspace(0, 1, 11).tolist()
+    swept = score_components(classifier, whole, local, labels, tau=0.05).sweep(alphas)
+    for alpha, scores in zip(alphas, swept, strict=True):
+        slow = score_images(classifier, whole, local, labels, alpha=alpha, tau=0.05)
+        assert torch.allclose(scores.global_scores, slow.global_scores, atol=1e-5)
+        assert torch.allclose(scores.final, slow.final, atol=1e-5)
+        literal = _literal(classifier, whole, local, labels, alpha)
+        assert torch.allclose(scores.final, literal, atol=1e-5)
+
+
+def _literal(classifier, whole, local, labels, alpha):
+    def logits(v):
+        mapped = (v @ labels.T / 0.05).softmax(-1) @ labels
+        return classifier.decision_function(alpha * v + (1 - alpha) * mapped)
+
+    if local is None:
+        return logits(whole)
+    return (logits(whole) + logits(local).amax(dim=1)) / 2
+
+
+def test_a_sweep_refuses_an_alpha_outside_its_range():
+    parts = score_components(
+        LinearClassifier(torch.eye(3)), torch.eye(3), None, torch.eye(3), tau=0.1
+    )
+    with pytest.raises(CoMCError, match="alpha is 1.2"):
+        parts.sweep([0.5, 1.2])
