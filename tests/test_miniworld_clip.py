@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -16,16 +17,20 @@ from comc_utils.experiment import load_backbone
 from comc_utils.labels import VOC2007
 from comc_utils.miniworld_clip import MODEL_NAMES, tokenizer, train, training_data, weights_path
 from comc_utils.miniworld_clip.models import VOCABULARY
-from comc_utils.miniworld_clip.train import RECIPES, Recipe
+from comc_utils.miniworld_clip.train import RECIPES, Recipe, Stage
 from comc_utils.miniworld_clip.vocabulary import learn_merges, vocabulary_texts, write_vocabulary
 from comc_utils.sentences import draw_label_sets
 from comc_utils.sentences.grammar import Grammar
 
 TINY = Recipe(
-    model="miniworld-RN-small", n_scenes=48, object_samples=48, noun_samples=48,
-    noun_learning_rate=1e-3, contrast_samples=48, image_learning_rate=1e-3, text_learning_rate=1e-3,
-    varied_samples=32, varied_learning_rate=1e-3, noun_batch_size=16, contrast_batch_size=16,
-)  # fmt: skip
+    "miniworld-RN-small",
+    (
+        Stage("objects", "nouns", "objects", 48, 1e-3, batch_size=16),
+        Stage("nouns", "nouns", "train", 48, 1e-3, batch_size=16),
+        Stage("contrast", "contrast", "train", 48, 1e-3, batch_size=16),
+        Stage("varied", "contrast", "varied", 32, 1e-3, batch_size=16),
+    ),
+)
 
 
 def test_weights_are_shipped_and_small():
@@ -37,20 +42,12 @@ def test_weights_are_shipped_and_small():
             tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point()
         )
         recorded = json.loads(weights_path(name).with_suffix(".history.json").read_text())
-        assert recorded["recipe"] == json.loads(json.dumps(vars(RECIPES[name])))
-        last_stage = "distil" if RECIPES[name].distil_samples else "varied"
-        assert recorded["history"][-1]["stage"] == last_stage
+        assert recorded["recipe"] == json.loads(json.dumps(asdict(RECIPES[name])))
+        stages = [stage.name for stage in RECIPES[name].stages]
+        assert list(dict.fromkeys(entry["stage"] for entry in recorded["history"])) == stages
 
 
-UNDERTRAINED = pytest.mark.xfail(
-    reason="the transformer's training was cut short: 10 mAP, random 8"
-)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=UNDERTRAINED if n == "miniworld-ViT" else ()) for n in MODEL_NAMES],
-)
+@pytest.mark.parametrize("name", MODEL_NAMES)
 def test_a_model_knows_its_world(name):
     clip = load_backbone(name)
     images = load_miniworld("validation", 150)
@@ -100,7 +97,7 @@ def test_missing_and_damaged_weights_are_named(tmp_path, monkeypatch):
 @pytest.fixture
 def tiny_training(monkeypatch, tmp_path):
     """Training of seconds, writing where the test says."""
-    monkeypatch.setattr(train, "N_OBJECT_SCENES", 48)
+    monkeypatch.setattr(train, "N_SCENES", dict.fromkeys(train.N_SCENES, 48))
     monkeypatch.setattr(train, "CHECKPOINT_EVERY", 2)
     monkeypatch.setattr(training_data, "CHUNK", 16)
 

@@ -1,22 +1,19 @@
 """Train the three embedded CLIP models: on captions alone, no label is used.
 
-Four stages, each with AdamW, linear warm-up and cosine decay:
+A recipe is a list of stages, each with AdamW, linear warm-up and cosine decay. A stage has one of two tasks:
 
-1. *Objects*: the image tower learns to tell which noun the captions of a scene with one object name
-   (cross-entropy on a linear head that is thrown away after stage 2). From scratch on so little data
-   the contrastive loss alone learns colours, not shapes, and crowded scenes teach shapes slowly.
-2. *Nouns*: the same on full scenes; the nouns of a scene's five captions share the probability.
-3. *Contrast*: both towers with CLIP's symmetric cross-entropy over a batch.
-4. *Varied*: the same on scenes with more drawings and stronger distortions, so that what is learned is
-   less the drawings than the things.
+- *nouns*: the image tower learns to tell which nouns the captions of a scene name (cross-entropy on a linear
+  head that is thrown away at the end; the nouns of a scene's five captions share the probability). From
+  scratch on so little data the contrastive loss alone learns colours, not shapes.
+- *contrast*: both towers with CLIP's symmetric cross-entropy over a batch.
+
+Scenes get harder from stage to stage: one object, full scenes, full scenes with more drawings and stronger
+distortions. The vision transformer, which knows nothing of neighbouring pixels, begins with one
+large upright object on a plain ground; with objects anywhere it learns nothing for a very long time.
 
 The two later models begin with what the first has learned, where it fits by name and shape: the larger
 ResNet grows out of it (its additional blocks begin as the identity, since their last batch norm begins
-at zero; compare Net2Net, Chen et al., ICLR 2016) and needs stage 4 only. The vision transformer, which learns
-far more slowly from so little, has stages 1 and 2 and then, in place of 3 and 4, a stage of its own:
-
-5. *Distil*: on the scenes of stage 4, its global and local embeddings learn to be those of the smaller
-   ResNet (cosine distance), whose text tower and temperature it takes over.
+at zero; compare Net2Net, Chen et al., ICLR 2016), the vision transformer takes its text tower.
 """
 
 from __future__ import annotations
@@ -26,6 +23,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,61 +32,87 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from comc_utils.encoders.resnet import resnet_features
+from comc_utils.datasets.miniworld.drawings import DRAWINGS
 from comc_utils.encoders.text import text_features, text_lengths
-from comc_utils.encoders.vit import vit_features
 from comc_utils.miniworld_clip.models import register_models, weights_path
 from comc_utils.miniworld_clip.training_data import TrainingData, prepare_training_data
 
 MAX_SHIFT = 6
 """Pixels by which an image is moved at most, as an augmentation."""
-N_OBJECT_SCENES = 60_000
-"""Scenes of one object that are rendered for stage 1."""
+N_SCENES = {"plain": 60_000, "objects": 60_000, "train": 100_000, "varied": 100_000}
+"""Scenes that are rendered of each split."""
 CHECKPOINT_EVERY = 200
 """Steps between two checkpoints."""
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One stage of a training.
+
+    Attributes
+    ----------
+    name : str
+    task : {"nouns", "contrast"}
+    split : str
+        A key of `N_SCENES`.
+    samples : int
+        Scenes that are looked at, repetitions counted.
+    learning_rate : float
+        Peak, of the image tower and, unless the next is given, of all that is trained.
+    text_learning_rate : float, optional
+    batch_size : int
+    """
+
+    name: str
+    task: Literal["nouns", "contrast"]
+    split: str
+    samples: int
+    learning_rate: float
+    text_learning_rate: float | None = None
+    batch_size: int = 128
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """How one model is trained; learning rates are peaks."""
+    """How one model is trained."""
 
     model: str
-    n_scenes: int
-    object_samples: int
-    noun_samples: int
-    noun_learning_rate: float
-    contrast_samples: int
-    image_learning_rate: float
-    text_learning_rate: float
-    varied_samples: int
-    varied_learning_rate: float
-    distil_samples: int = 0
-    distil_learning_rate: float = 0.0
-    noun_batch_size: int = 128
-    contrast_batch_size: int = 256
+    stages: tuple[Stage, ...]
+    start_from: str | None = None
     weight_decay: float = 0.05
     warmup: float = 0.05
-    start_from: str | None = None
 
 
 RECIPES = {
     recipe.model: recipe
     for recipe in (
         Recipe(
-            "miniworld-RN-small", 100_000, 120_000, 150_000, 2e-3, 250_000, 7e-4, 1e-3,
-            varied_samples=150_000, varied_learning_rate=7e-4,
+            "miniworld-RN-small",
+            (
+                Stage("objects", "nouns", "objects", 120_000, 2e-3),
+                Stage("nouns", "nouns", "train", 150_000, 2e-3),
+                Stage("contrast", "contrast", "train", 250_000, 7e-4, 1e-3, batch_size=256),
+                Stage("varied", "contrast", "varied", 150_000, 7e-4, batch_size=256),
+            ),
         ),
         Recipe(
-            "miniworld-RN-large", 100_000, 0, 0, 0.0, 0, 0.0, 0.0,
-            varied_samples=90_000, varied_learning_rate=5e-4, start_from="miniworld-RN-small",
+            "miniworld-RN-large",
+            (Stage("varied", "contrast", "varied", 90_000, 5e-4, batch_size=256),),
+            start_from="miniworld-RN-small",
         ),
         Recipe(
-            "miniworld-ViT", 100_000, 180_000, 40_000, 6e-4, 0, 0.0, 0.0,
-            varied_samples=0, varied_learning_rate=0.0, distil_samples=100_000,
-            distil_learning_rate=1e-3, start_from="miniworld-RN-small",
+            "miniworld-ViT",
+            (
+                Stage("plain", "nouns", "plain", 120_000, 1e-3),
+                Stage("objects", "nouns", "objects", 300_000, 1e-3),
+                Stage("nouns", "nouns", "train", 200_000, 1e-3),
+                Stage("more nouns", "nouns", "train", 160_000, 1e-3),
+                Stage("contrast", "contrast", "varied", 80_000, 7e-4, batch_size=256),
+            ),
+            start_from="miniworld-RN-small",
         ),
     )
-}  # fmt: skip
+}
 
 
 def train(name: str, work_folder: Path, *, seed: int = 0, recipe: Recipe | None = None) -> Path:
@@ -112,14 +136,10 @@ def train(name: str, work_folder: Path, *, seed: int = 0, recipe: Recipe | None 
         The weights (safetensors, float16); the history lies beside them as JSON.
     """
     recipe = recipe or RECIPES[name]
-    objects, scenes, varied = (
-        prepare_training_data(work_folder, n, split=split, seed=seed)
-        for split, n in (
-            ("objects", N_OBJECT_SCENES),
-            ("train", recipe.n_scenes),
-            ("varied", recipe.n_scenes),
-        )
-    )
+    data = {
+        split: prepare_training_data(work_folder, N_SCENES[split], split=split, seed=seed)
+        for split in dict.fromkeys(stage.split for stage in recipe.stages)
+    }
     import open_clip
 
     register_models()
@@ -131,30 +151,11 @@ def train(name: str, work_folder: Path, *, seed: int = 0, recipe: Recipe | None 
         learned = load_file(weights_path(recipe.start_from))
         fitting = {k: v for k, v in learned.items() if shapes.get(k) == v.shape}
         model.load_state_dict(fitting, strict=False)
-    head = nn.Linear(model.visual.output_dim, scenes.nouns.shape[-1])
+    head = nn.Linear(model.visual.output_dim, len(DRAWINGS))
     history: list[dict] = []
-    for stage in (
-        _noun_stage("objects", recipe.object_samples, objects, recipe, model, head),
-        _noun_stage("nouns", recipe.noun_samples, scenes, recipe, model, head),
-        _contrast_stage(
-            "contrast",
-            recipe.contrast_samples,
-            scenes,
-            recipe,
-            model,
-            (recipe.image_learning_rate, recipe.text_learning_rate),
-        ),
-        _contrast_stage(
-            "varied",
-            recipe.varied_samples,
-            varied,
-            recipe,
-            model,
-            (recipe.varied_learning_rate,) * 2,
-        ),
-        *([_distil_stage(varied, recipe, model)] if recipe.distil_samples else []),
-    ):
-        _run(stage, recipe, work_folder, seed, history)
+    for stage in recipe.stages:
+        task = _TASKS[stage.task](stage, recipe, model, head)
+        _run(stage, task, data[stage.split], recipe, work_folder, seed, history)
     target = weights_path(name)
     save_file(
         {
@@ -170,50 +171,31 @@ def train(name: str, work_folder: Path, *, seed: int = 0, recipe: Recipe | None 
 
 
 @dataclass(frozen=True)
-class _Stage:
-    name: str
-    samples: int
-    batch_size: int
-    data: TrainingData
+class _Task:
+    """What a stage trains, and on which loss of (images, tokens, nouns)."""
+
     module: nn.Module
     parameter_groups: list[dict]
     loss: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, dict]]
 
 
-def _noun_stage(
-    name: str,
-    samples: int,
-    data: TrainingData,
-    recipe: Recipe,
-    model: nn.Module,
-    head: nn.Module,
-) -> _Stage:
+def _nouns(stage: Stage, recipe: Recipe, model: nn.Module, head: nn.Module) -> _Task:
     def loss(images: Tensor, _tokens: Tensor, nouns: Tensor) -> tuple[Tensor, dict]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = head(model.visual(images))
-        return F.cross_entropy(logits.float(), nouns / nouns.sum(1, keepdim=True)), {}
+        logits = head(model.visual(images))
+        return F.cross_entropy(logits, nouns / nouns.sum(1, keepdim=True)), {}
 
-    groups = _groups(model.visual, recipe.noun_learning_rate, recipe.weight_decay)
-    groups += _groups(head, recipe.noun_learning_rate, recipe.weight_decay)
-    module = nn.ModuleList([model, head])
-    return _Stage(name, samples, recipe.noun_batch_size, data, module, groups, loss)
+    groups = _groups(model.visual, stage.learning_rate, recipe.weight_decay)
+    groups += _groups(head, stage.learning_rate, recipe.weight_decay)
+    return _Task(nn.ModuleList([model, head]), groups, loss)
 
 
-def _contrast_stage(
-    name: str,
-    samples: int,
-    data: TrainingData,
-    recipe: Recipe,
-    model: nn.Module,
-    learning_rates: tuple[float, float],
-) -> _Stage:
-    image_rate, text_rate = learning_rates
+def _contrast(stage: Stage, recipe: Recipe, model: nn.Module, _head: nn.Module) -> _Task:
+    text_rate = stage.text_learning_rate or stage.learning_rate
 
     def loss(images: Tensor, tokens: Tensor, _nouns: Tensor) -> tuple[Tensor, dict]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            image = model.encode_image(images)
-            text = text_features(model, tokens[:, : int(text_lengths(model, tokens).max())])
-        image, text = F.normalize(image.float(), dim=1), F.normalize(text.float(), dim=1)
+        image = model.encode_image(images)
+        text = text_features(model, tokens[:, : int(text_lengths(model, tokens).max())])
+        image, text = F.normalize(image, dim=1), F.normalize(text, dim=1)
         logits = model.logit_scale.exp() * image @ text.T
         target = torch.arange(len(logits))
         value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
@@ -222,40 +204,15 @@ def _contrast_stage(
     text_tower = nn.ModuleDict(
         {"a": model.transformer, "b": model.token_embedding, "c": model.ln_final}
     )
-    groups = _groups(model.visual, image_rate, recipe.weight_decay)
+    groups = _groups(model.visual, stage.learning_rate, recipe.weight_decay)
     groups += _groups(text_tower, text_rate, recipe.weight_decay)
     bare = [model.positional_embedding, model.text_projection]
     groups.append({"params": bare, "lr": text_rate, "weight_decay": 0.0})
     groups.append({"params": [model.logit_scale], "lr": 1e-2, "weight_decay": 0.0})
-    return _Stage(name, samples, recipe.contrast_batch_size, data, model, groups, loss)
+    return _Task(model, groups, loss)
 
 
-def _distil_stage(data: TrainingData, recipe: Recipe, model: nn.Module) -> _Stage:
-    import open_clip
-
-    teacher = open_clip.create_model(recipe.start_from, pretrained=None).eval()
-    teacher.load_state_dict(load_file(weights_path(recipe.start_from)))
-
-    def loss(images: Tensor, _tokens: Tensor, _nouns: Tensor) -> tuple[Tensor, dict]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            with torch.no_grad():
-                wanted, _, wanted_regions = resnet_features(teacher.visual, images, local=True)
-            whole, patches = vit_features(model.visual, images, "value")
-        # The transformer's patches are finer than the ResNet's regions.
-        rows = math.isqrt(patches.shape[1])
-        size = math.isqrt(wanted_regions.shape[1])
-        grid = patches.float().unflatten(1, (rows, rows)).permute(0, 3, 1, 2)
-        regions = F.adaptive_avg_pool2d(grid, size).flatten(2).transpose(1, 2)
-        similarities = (
-            F.cosine_similarity(whole.float(), wanted.float(), dim=-1).mean(),
-            F.cosine_similarity(regions, wanted_regions.float(), dim=-1).mean(),
-        )
-        return 2 - sum(similarities), {}
-
-    groups = _groups(model.visual, recipe.distil_learning_rate, recipe.weight_decay)
-    return _Stage(
-        "distil", recipe.distil_samples, recipe.noun_batch_size, data, model, groups, loss
-    )
+_TASKS = {"nouns": _nouns, "contrast": _contrast}
 
 
 def _groups(module: nn.Module, learning_rate: float, weight_decay: float) -> list[dict]:
@@ -269,14 +226,16 @@ def _groups(module: nn.Module, learning_rate: float, weight_decay: float) -> lis
 
 
 def _run(
-    stage: _Stage,
+    stage: Stage,
+    task: _Task,
+    data: TrainingData,
     recipe: Recipe,
     work_folder: Path,
     seed: int,
     history: list[dict],
 ) -> None:
     steps = stage.samples // stage.batch_size
-    optimizer = torch.optim.AdamW(stage.parameter_groups, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(task.parameter_groups, betas=(0.9, 0.98))
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _learning_rate_share(step, steps, recipe.warmup)
     )
@@ -284,20 +243,20 @@ def _run(
     first = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
-        stage.module.load_state_dict(state["module"])
+        task.module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         history[:] = state["history"]
         first = state["step"]
-    stage.module.train()
+    task.module.train()
     losses: list[float] = []
-    batches = _batches(stage, steps, (seed, *stage.name.encode()), first)
+    batches = _batches(stage, data, steps, (seed, *stage.name.encode()), first)
     with tqdm(total=steps, initial=first, desc=f"{recipe.model} {stage.name}") as bar:
         for step, (images, tokens, nouns) in zip(range(first, steps), batches, strict=True):
-            loss, extra = stage.loss(images, tokens, nouns)
+            loss, extra = task.loss(images, tokens, nouns)
             optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(stage.module.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(task.module.parameters(), 1.0)
             optimizer.step()
             scheduler.step()
             losses.append(loss.item())
@@ -311,7 +270,7 @@ def _run(
             if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
                 partial = checkpoint.with_suffix(".part")
                 torch.save(
-                    {"module": stage.module.state_dict(), "optimizer": optimizer.state_dict(),
+                    {"module": task.module.state_dict(), "optimizer": optimizer.state_dict(),
                      "scheduler": scheduler.state_dict(), "history": history, "step": step + 1},
                     partial,
                 )  # fmt: skip
@@ -326,32 +285,30 @@ def _learning_rate_share(step: int, steps: int, warmup: float) -> float:
 
 
 def _batches(
-    stage: _Stage,
+    stage: Stage,
+    data: TrainingData,
     steps: int,
     seed: tuple[int, ...],
     first: int,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Batch number i depends on the seed and i alone, so that a resumed run sees the same ones."""
-    data, batch_size = stage.data, stage.batch_size
-    per_epoch = len(data) // batch_size
+    per_epoch = len(data) // stage.batch_size
     for step in range(first, steps):
         epoch, position = divmod(step, per_epoch)
         order = np.random.default_rng((*seed, 0, epoch)).permutation(len(data))
-        index = np.sort(order[position * batch_size : (position + 1) * batch_size])
+        index = np.sort(order[position * stage.batch_size : (position + 1) * stage.batch_size])
         rng = np.random.default_rng((*seed, 1, step))
-        caption = rng.integers(data.tokens.shape[1], size=batch_size)
-        images = torch.from_numpy(data.images[index]).permute(0, 3, 1, 2)
+        caption = rng.integers(data.tokens.shape[1], size=stage.batch_size)
+        images = torch.from_numpy(data.images[index]).permute(0, 3, 1, 2).float()
         yield (
-            _augment(images.float(), rng),
+            _standardize(_shift(images, rng)),
             torch.from_numpy(data.tokens[index, caption].astype(np.int64)),
             torch.from_numpy(data.nouns[index].any(axis=1).astype(np.float32)),
         )
 
 
-def _augment(images: Tensor, rng: np.random.Generator) -> Tensor:
+def _shift(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Mirror half of the images, and move each quarter of the batch by a few pixels."""
-    from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-
     mirrored = torch.from_numpy(rng.random(len(images)) < 0.5)
     images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
     height, width = images.shape[2:]
@@ -360,9 +317,14 @@ def _augment(images: Tensor, rng: np.random.Generator) -> Tensor:
     for quarter in padded.chunk(4):
         top, left = (int(v) for v in rng.integers(0, 2 * MAX_SHIFT + 1, size=2))
         moved.append(quarter[:, :, top : top + height, left : left + width])
+    return torch.cat(moved)
+
+
+def _standardize(images: Tensor) -> Tensor:
+    from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
     mean, std = (
         torch.tensor(values).view(1, 3, 1, 1) * 255
         for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
     )
-    images = (torch.cat(moved) - mean) / std
-    return images.contiguous(memory_format=torch.channels_last)
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)

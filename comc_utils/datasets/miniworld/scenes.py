@@ -28,11 +28,13 @@ LONG_SIDE = 112
 
 SPLITS = {
     "train": 0, "test": 1, "pairs": 2, "few_shot": 3, "validation": 4, "objects": 5, "varied": 6,
+    "plain": 7,
 }  # fmt: skip
 """Splits and the number that keeps their random streams apart. Only `test` shows held-out drawings.
-`objects`, `train` and `varied` are what the models learn from, in this order: one object a scene, full
-scenes, and full scenes with more drawings, stronger distortions and bare silhouettes."""
-LEARNED_SPLITS = ("objects", "train", "varied")
+The models learn from `plain` (one large object, upright, in the middle of a studio), `objects` (one object
+anywhere), `train` (full scenes) and `varied` (full scenes with more drawings, stronger distortions and bare
+silhouettes)."""
+LEARNED_SPLITS = ("plain", "objects", "train", "varied")
 
 N_OBJECTS = (1, 2, 3, 4)
 N_OBJECTS_PROBABILITY = (0.2, 0.3, 0.3, 0.2)
@@ -41,6 +43,8 @@ DOMINANT_SIZE = (0.42, 0.62)
 OTHER_SIZE = (0.24, 0.38)
 SINGLE_SIZE = (0.4, 0.85)
 """The same for the only object of a scene of the split `objects`."""
+PLAIN_SIZE = (0.8, 0.9)
+"""The same for the split `plain`."""
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (204, 36, 41),
@@ -107,6 +111,7 @@ class Variety:
     techniques: tuple[float, float]
 
 
+NONE = Variety(rotation=0, shear=0, log_aspect=0, techniques=(0.4, 0.6))
 USUAL = Variety(rotation=20, shear=0.15, log_aspect=0.2, techniques=(0.4, 0.6))
 STRONG = Variety(rotation=30, shear=0.3, log_aspect=0.35, techniques=(0.35, 0.45))
 
@@ -189,17 +194,22 @@ def sample_scene(seed: int, split: str, index: int) -> Scene:
     light = list(LIGHTS)[rng.choice(len(LIGHTS), p=LIGHT_PROBABILITY)]
     horizon = float(rng.uniform(0.35, 0.75))
 
-    if split == "objects":
+    if split == "plain":
+        place, light = "studio", "day"
+        size_ranges = [PLAIN_SIZE]
+    elif split == "objects":
         size_ranges = [SINGLE_SIZE]
     else:
         count = int(rng.choice(N_OBJECTS, p=N_OBJECTS_PROBABILITY))
         size_ranges = [DOMINANT_SIZE] + [OTHER_SIZE] * (count - 1)
     class_names = _draw_classes(rng, len(size_ranges), labelled=labelled)
     sizes = [rng.uniform(*size_range) * SHORT_SIDE for size_range in size_ranges]
-    centres = _place_objects(rng, sizes, width, height)
+    centres = (
+        [(width / 2, height / 2)] if split == "plain" else _place_objects(rng, sizes, width, height)
+    )
     background = background_colours(place, light)
     choices = {"test": test_drawings, "varied": varied_drawings}.get(split, training_drawings)
-    variety = STRONG if split == "varied" else USUAL
+    variety = {"varied": STRONG, "plain": NONE}.get(split, USUAL)
     objects = []
     for class_name, size, centre in zip(class_names, sizes, centres, strict=True):
         drawings = choices(class_name)
