@@ -51,6 +51,17 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="set a parameter of the notebooks; may be repeated",
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="notebooks to run at once (default: as many as there are cores)",
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="run the finished notebooks, too, whose code, parameters and data are unchanged",
+    )
 
 
 def _parameter(text: str) -> tuple[str, str]:
@@ -71,6 +82,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             only=arguments.only,
             output=arguments.results,
             parameters=dict(arguments.parameter),
+            jobs=arguments.jobs,
+            again=arguments.again,
         )
     except NotebookError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -102,7 +115,7 @@ def _train_miniworld(arguments: argparse.Namespace) -> int:
 
 COMMANDS = {
     "reproduce": Command(
-        "run the notebooks in order and write their results", _reproduce_arguments, _reproduce
+        "run the notebooks side by side and write their results", _reproduce_arguments, _reproduce
     ),
     "train-miniworld": Command(
         "train the embedded CLIP models anew, in place of the shipped ones",

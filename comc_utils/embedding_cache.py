@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -26,7 +28,9 @@ class EmbeddingCache:
     A file's name is the SHA-256 of its key; the key itself and a SHA-256 of the tensors stand in
     the file's metadata, since safetensors has no checksum of its own. Both are checked on every
     read, so a truncated, damaged or exchanged file is noticed, named in a warning, and computed
-    again.
+    again. Where several processes want the tensors of a key that is not there, one computes them
+    and the others wait; the lock, an empty file that stays behind, is free as soon as its holder
+    ends, however it ends.
 
     Parameters
     ----------
@@ -58,25 +62,35 @@ class EmbeddingCache:
         CoMCError
             The key holds something that JSON cannot hold exactly, or the folder cannot be written.
         """
-        key_json = _canonical_json(key)
         path = self.path(key)
-        if path.exists():
-            try:
-                return _read(path, key_json)
-            except (_DamagedFileError, SafetensorError, OSError) as error:
-                warnings.warn(
-                    f"Cached embeddings {path} cannot be used ({error}); computing them again.",
-                    stacklevel=2,
-                )
-        tensors = _storable(compute())
-        try:
-            _write(path, key_json, tensors)
-        except (OSError, SafetensorError) as error:
-            raise CoMCError(
-                f"Embeddings cannot be written to {path}: {error}. Free some space or choose "
-                "another folder with the environment variable COMC_CACHE_DIR."
-            ) from None
+        tensors = self._look_up(key)
+        if tensors is not None:
+            return tensors
+        with _naming_the_folder(path):
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path.with_suffix(".lock")).acquire()
+        with lock:
+            # Another process may have stored them while this one waited.
+            tensors = self._look_up(key)
+            if tensors is None:
+                tensors = _storable(compute())
+                with _naming_the_folder(path):
+                    _write(path, _canonical_json(key), tensors)
         return tensors
+
+    def _look_up(self, key: Key) -> dict[str, Tensor] | None:
+        """Read the tensors of a key; without a lock, for files appear whole or not at all."""
+        path = self.path(key)
+        if not path.exists():
+            return None
+        try:
+            return _read(path, _canonical_json(key))
+        except (_DamagedFileError, SafetensorError, OSError) as error:
+            warnings.warn(
+                f"Cached embeddings {path} cannot be used ({error}); computing them again.",
+                stacklevel=3,
+            )
+            return None
 
     def path(self, key: Key) -> Path:
         """Name the file of a key, whether it exists or not.
@@ -102,6 +116,17 @@ class EmbeddingCache:
 
 class _DamagedFileError(Exception):
     """The file opens, but its content is not what was stored under the key."""
+
+
+@contextmanager
+def _naming_the_folder(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CoMCError(
+            f"Embeddings cannot be written to {path}: {error}. Free some space or choose "
+            "another folder with the environment variable COMC_CACHE_DIR."
+        ) from None
 
 
 def _canonical_json(key: Key) -> str:

@@ -101,6 +101,21 @@ def _assignment(statement: ast.stmt) -> tuple[str, ast.expr]:
     raise ValueError(f"found `{ast.unparse(statement)}`")
 
 
+def reads_results(notebook: NotebookNode) -> bool:
+    """Tell whether a notebook reads what the others left, by its metadata.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Its metadata hold ``{"comc": {"reads_results": true}}`` where it does.
+
+    Returns
+    -------
+    bool
+    """
+    return notebook.metadata.get("comc", {}).get("reads_results", False)
+
+
 def clean_notebook(notebook: NotebookNode, folders: Mapping[str, Path]) -> None:
     """Leave in an executed notebook what a second run on another machine would give again.
 

@@ -1,15 +1,20 @@
-"""Run the notebooks in order through papermill and keep what they gave."""
+"""Run the notebooks side by side through papermill and keep what they gave."""
 
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import os
 import platform
+import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +29,18 @@ from papermill.exceptions import PapermillExecutionError
 
 from comc_utils.atomic import atomic_path
 from comc_utils.errors import CoMCError
-from comc_utils.notebook_files import clean_notebook, declared_parameters, read_notebook
+from comc_utils.notebook_files import (
+    clean_notebook,
+    declared_parameters,
+    read_notebook,
+    reads_results,
+)
+from comc_utils.notebook_inputs import (
+    forget_finished,
+    inputs_fingerprint,
+    read_finished,
+    write_finished,
+)
 from comc_utils.paths import cache_dir, repository_root, results_dir
 from comc_utils.profiles import get_profile
 
@@ -49,7 +65,7 @@ _RECORDED_PACKAGES = (
 
 
 class NotebookError(CoMCError):
-    """A notebook stopped with an error; the message names the notebook, the cell and the error."""
+    """Notebooks stopped with an error; the message names each, the cell, the error and the copy."""
 
 
 def reproduce(
@@ -61,6 +77,8 @@ def reproduce(
     output: str | os.PathLike[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
     notebooks: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+    again: bool = False,
 ) -> Path:
     """Run the notebooks on a profile and write its results.
 
@@ -70,6 +88,12 @@ def reproduce(
     copy, without time stamps, progress bars and absolute paths, is written in one step to
     ``<output>/notebooks``, the run times to ``<output>/run.json``. Every parameter is checked
     before the first notebook starts.
+
+    Notebooks run side by side, and one that fails stops no other. Those whose file's metadata say
+    ``{"comc": {"reads_results": true}}`` start when all others have ended, well or not. A notebook
+    that ended well before, from the same inputs (its code and the package's, its parameters, the
+    data, the versions of packages; where it reads results, these), and whose results are as it left
+    them, does not run again.
 
     Parameters
     ----------
@@ -88,7 +112,12 @@ def reproduce(
         More parameters, for the notebooks that declare them. A string is read as a literal where
         the notebook's own value is not a string.
     notebooks : str or PathLike, optional
-        The folder of notebooks, run in the order of their names; by default the repository's.
+        The folder of notebooks, started in the order of their names; by default the repository's.
+    jobs : int, optional
+        How many notebooks run at once, 1 or more; by default as many as this process may use cores.
+        The cores are shared out among the kernels by ``OMP_NUM_THREADS``, unless it is set already.
+    again : bool
+        Run the unchanged notebooks, too.
 
     Returns
     -------
@@ -98,13 +127,15 @@ def reproduce(
     Raises
     ------
     CoMCError
-        The profile, a notebook, the data folder or a parameter does not exist, or a parameter's
-        value is not of the kind that the notebook declares.
+        The profile, a notebook, the data folder or a parameter does not exist, a parameter's value
+        is not of the kind that the notebook declares, or ``jobs`` is below 1.
     NotebookError
-        A notebook stopped with an error. What it did until then is kept beside the executed
-        notebooks as ``<name>.failed.ipynb``; the results of the ones before it stay.
+        Notebooks stopped with an error; raised when all others have ended. What each did until then
+        is kept beside the executed notebooks as ``<name>.failed.ipynb``.
     """
     get_profile(profile)
+    if jobs is not None and jobs < 1:
+        raise CoMCError(f"The number of jobs is {jobs}; choose 1 or more.")
     folder = Path(notebooks) if notebooks else repository_root() / "notebooks"
     folder = folder.absolute()
     output = Path(output) if output else results_dir(f"{profile}-smoke" if smoke else profile)
@@ -127,20 +158,64 @@ def reproduce(
         own["DATA"] = str(hidden["data"])
 
     paths = _select(folder, only)
-    declared = {path: declared_parameters(read_notebook(path), path.stem) for path in paths}
+    read = {path: read_notebook(path) for path in paths}
+    declared = {path: declared_parameters(read[path], path.stem) for path in paths}
     chosen = _assign(declared, own, parameters or {})
+    readers = [path for path in paths if reads_results(read[path])]
+    independent = [path for path in paths if path not in readers]
 
     started = time.monotonic()
+    cores = _usable_cores()
+    jobs = min(jobs or cores, len(paths))
+    machine = _machine()
     seconds: dict[str, float] = {}
+    unchanged: set[str] = set()
+    failures: list[str] = []
+    output.mkdir(parents=True, exist_ok=True)
     print(f"Profile {profile}, notebooks from {_readable(folder)}", flush=True)
-    for path in paths:
-        notebook_started = time.monotonic()
-        _run(path, chosen[path], output, hidden)
-        seconds[path.stem] = round(time.monotonic() - notebook_started, 1)
-        print(f"  {path.stem:<24} {_duration(seconds[path.stem])}", flush=True)
-        _record(output / "run.json", seconds)
-    print(f"  {'total':<24} {_duration(time.monotonic() - started)}")
+    with _Kernels(jobs, threads=max(1, cores // jobs)) as kernels:
+        for group in (independent, readers):
+            running: dict[Future[tuple[float, str | None]], tuple[str, str]] = {}
+            for path in group:
+                inputs = inputs_fingerprint(
+                    path,
+                    chosen[path],
+                    versions={"python": machine["python"], **machine["packages"]},
+                    tables=repository_root() / "results" / "reported",
+                    data=hidden.get("data") if "DATA" in chosen[path] else None,
+                    results=output if path in readers else None,
+                )
+                earlier = None if again else read_finished(output, path.stem, inputs)
+                if earlier is None:
+                    forget_finished(output, path.stem)
+                    run = kernels.pool.submit(
+                        _run, path, chosen[path], output, hidden, kernels, show_bar=jobs == 1
+                    )
+                    running[run] = path.stem, inputs
+                else:
+                    seconds[path.stem] = earlier
+                    unchanged.add(path.stem)
+                    _say(path.stem, f"{_duration(earlier)}, unchanged")
+            for run in as_completed(running):
+                name, inputs = running[run]
+                took, failure = run.result()
+                if failure is None:
+                    seconds[name] = took
+                    _record(output / "run.json", seconds, machine)
+                    write_finished(output, name, inputs, took)
+                else:
+                    failures.append(failure)
+                _say(name, _duration(took) + (", failed" if failure else ""))
+    total = time.monotonic() - started
+    if not unchanged and seconds.keys() == {path.stem for path in folder.glob("*.ipynb")}:
+        machine |= {"total_seconds": round(total, 1), "jobs": jobs}
+    if seconds:
+        _record(output / "run.json", seconds, machine)
+    _say("total", _duration(total))
     print(f"Results: {_readable(output)}", flush=True)
+    if failures:
+        head = f"{len(failures)} notebooks failed.\n" if len(failures) > 1 else ""
+        raise NotebookError(head + "\n".join(sorted(failures)))
     return output
 
 
@@ -211,20 +286,85 @@ def _fit(name: str, value: Any, example: Any, notebook: str) -> Any:
     return value
 
 
-class _OwnKernelManager(AsyncKernelManager):
-    """Starts ``python3`` with this interpreter, whatever kernels the user has installed."""
+class _Kernels:
+    """The kernels of a run and the threads that wait for them; none of either outlives the block.
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), **settings)
+    Kernels lead sessions of their own, so that Ctrl-C in a terminal reaches this process alone.
+
+    Parameters
+    ----------
+    jobs : int
+        How many run at once, 1 or more.
+    threads : int
+        Threads for the arithmetic of each kernel, 1 or more.
+    """
+
+    def __init__(self, jobs: int, threads: int) -> None:
+        self.pool = ThreadPoolExecutor(jobs)
+        self.environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+        self.stopped = False
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._starting = threading.Lock()
+
+    def __enter__(self) -> _Kernels:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        with self._starting:
+            self.stopped = True
+        for process in self._processes:
+            with suppress(OSError):  # it has just ended by itself
+                if process.poll() is None and hasattr(os, "killpg"):
+                    os.killpg(process.pid, signal.SIGKILL)  # with what the notebook has started
+                elif process.poll() is None:
+                    process.kill()
+        self.pool.shutdown()
+
+    def manager_class(self, folder: str) -> type[AsyncKernelManager]:
+        """Make the class that starts one kernel, whose connection has its files in a folder."""
+        kernels = self
+        # Two kernels that start at once can take the same port, but not the same file. A socket's
+        # path is limited to about a hundred characters.
+        transport = "ipc" if os.name == "posix" and len(folder.encode()) < 80 else "tcp"
+
+        class OwnKernelManager(AsyncKernelManager):
+            """Starts ``python3`` with this interpreter, whatever kernels the user has installed."""
+
+            def __init__(self, **settings: Any) -> None:
+                super().__init__(
+                    kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+                    connection_file=os.path.join(folder, "kernel.json"),
+                    transport=transport,
+                    **settings,
+                )
+
+            async def start_kernel(self, **settings: Any) -> None:
+                # One after the other, so that none can start unseen once all have been killed.
+                with kernels._starting:
+                    if kernels.stopped:
+                        raise RuntimeError("The run has been stopped.")
+                    await super().start_kernel(env=kernels.environment, **settings)
+                    kernels._processes.append(self.provisioner.process)
+
+        return OwnKernelManager
 
 
 def _run(
-    path: Path, parameters: Mapping[str, Any], output: Path, hidden: Mapping[str, Path]
-) -> None:
-    """Execute one notebook and put the cleaned copy in place."""
+    path: Path,
+    parameters: Mapping[str, Any],
+    output: Path,
+    hidden: Mapping[str, Path],
+    kernels: _Kernels,
+    *,
+    show_bar: bool,
+) -> tuple[float, str | None]:
+    """Execute one notebook, put the cleaned copy in place, give the seconds and what went wrong."""
+    _say(path.stem, "starts")
+    started = time.monotonic()
     kept = output / "notebooks" / path.name
     failed = kept.with_suffix(".failed.ipynb")
-    output.mkdir(parents=True, exist_ok=True)
+    failure = None
     with tempfile.TemporaryDirectory(prefix="comc-", ignore_cleanup_errors=True) as temporary:
         executed = Path(temporary) / path.name
         try:
@@ -234,31 +374,45 @@ def _run(
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
-                cwd=path.parent,
-                kernel_manager_class=_OwnKernelManager,
-                # The user's own IPython start-up files and history stay out, and so does the
-                # kernel's warning that it talks to this process in plain text.
-                extra_arguments=[f"--ipython-dir={temporary}", "--log-level=ERROR"],
+                # The kernel's working folder. papermill's `cwd` would change that of this process,
+                # which belongs to all threads.
+                resources={"metadata": {"path": str(path.parent)}},
+                kernel_manager_class=kernels.manager_class(temporary),
+                # The user's own IPython start-up files and history stay out, and so do the kernel's
+                # words on how it talks to this process and on the interrupt that ends it.
+                extra_arguments=[f"--ipython-dir={temporary}", "--log-level=CRITICAL"],
+                # The default, 4 s, can be too short where all cores are busy.
+                iopub_timeout=60,
                 # disable=None: shown on a terminal, not in a log
-                progress_bar={"desc": f"  {path.stem}", "leave": False, "disable": None},
+                progress_bar=show_bar
+                and {"desc": f"  {path.stem}", "leave": False, "disable": None},
             )
         except PapermillExecutionError as error:
-            _keep(executed, failed, hidden)
             what = error.evalue if error.ename == "CoMCError" else f"{error.ename}: {error.evalue}"
-            raise NotebookError(
-                f"Notebook {path.stem} stopped in cell [{error.exec_count}].\n{what}\n"
-                f"The notebook up to there: {_readable(failed)}"
-            ) from None
+            failure = f"Notebook {path.stem} stopped in cell [{error.exec_count}].\n{what}\n"
         # nbclient's DeadKernelError, or jupyter_client's for a process that ends while it starts.
         except RuntimeError:
-            _keep(executed, failed, hidden)
-            raise NotebookError(
+            if kernels.stopped:
+                raise
+            failure = (
                 f"Notebook {path.stem} stopped because its process ended: it was interrupted, or "
                 "killed for want of memory. Run the same command again.\n"
-                f"The notebook up to there: {_readable(failed)}"
-            ) from None
-        _keep(executed, kept, hidden)
-    failed.unlink(missing_ok=True)
+            )
+        finally:
+            _close_event_loop()
+        if failure is None:
+            _keep(executed, kept, hidden)
+            failed.unlink(missing_ok=True)
+        else:
+            _keep(executed, failed, hidden)
+            failure += f"The notebook up to there: {_readable(failed)}"
+    return round(time.monotonic() - started, 1), failure
+
+
+def _close_event_loop() -> None:
+    """Close the loop that nbclient opens for the thread it runs in, and leaves open."""
+    with suppress(RuntimeError):  # none was opened
+        asyncio.get_event_loop().close()
 
 
 def _keep(executed: Path, place: Path, hidden: Mapping[str, Path]) -> None:
@@ -268,21 +422,37 @@ def _keep(executed: Path, place: Path, hidden: Mapping[str, Path]) -> None:
         nbformat.write(notebook, temporary)
 
 
-def _record(path: Path, seconds: Mapping[str, float]) -> None:
-    """Write the run times and what they were measured on; notebooks not run now keep theirs."""
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))["seconds"]
-    except (OSError, ValueError, KeyError):
-        earlier = {}
-    record = {
-        "seconds": dict(sorted({**earlier, **seconds}.items())),
+def _machine() -> dict[str, Any]:
+    """Describe what the run times, and the last digits of the results, depend on."""
+    return {
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _RECORDED_PACKAGES},
     }
+
+
+def _record(path: Path, seconds: Mapping[str, float], run: Mapping[str, Any]) -> None:
+    """Write the run times and what they were measured on; what this run does not say stays."""
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        earlier_seconds = dict(earlier["seconds"])
+    except (OSError, ValueError, TypeError, KeyError):
+        earlier, earlier_seconds = {}, {}
+    record = {**earlier, "seconds": dict(sorted({**earlier_seconds, **seconds}.items())), **run}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _say(name: str, what: str) -> None:
+    # In one piece, for several threads print.
+    print(f"  {name:<24} {what}\n", end="", flush=True)
 
 
 def _readable(path: Path) -> str:

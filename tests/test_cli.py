@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -52,6 +53,7 @@ def test_help_needs_no_heavy_import():
         (["--data", "absent"], "no data folder"),
         (["--only", "77"], "No notebook begins with '77'; choose among 01."),
         (["-p", "SEDE=1"], "takes a parameter SEDE; the known ones are: SEED."),
+        (["--jobs", "0"], "The number of jobs is 0; choose 1 or more."),
     ],
 )
 def test_wrong_input_ends_with_a_message(write_notebook, monkeypatch, capsys, words, message):
@@ -102,6 +104,23 @@ def test_failing_notebook_gives_status_1(write_notebook, monkeypatch, capsys):
         "AssertionError: no seed",
         "The notebook up to there: there/notebooks/01_ill.failed.ipynb",
     ]
+
+
+def test_jobs_and_again_reach_the_runner(write_notebook, monkeypatch, capsys):
+    for name in ("01", "02"):
+        path = write_notebook(name, "SEED = 0")
+    use_notebooks(path, monkeypatch)
+    # The package itself may be under work while its tests run.
+    monkeypatch.setattr("comc_utils.notebook_inputs.PACKAGE", path.parent)
+    words = ["reproduce", "--results", "there"]
+    assert main([*words, "--jobs", "1"]) == 0
+    assert json.loads(Path("there/run.json").read_text())["jobs"] == 1
+    capsys.readouterr()
+    assert main(words) == 0
+    assert capsys.readouterr().out.count(", unchanged") == 2
+    assert main([*words, "--again", "--jobs", "2"]) == 0
+    assert ", unchanged" not in capsys.readouterr().out
+    assert json.loads(Path("there/run.json").read_text())["jobs"] == 2
 
 
 def test_interrupt_gives_status_130(monkeypatch, capsys):

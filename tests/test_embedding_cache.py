@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors import safe_open
 
 from comc_utils.atomic import atomic_path
@@ -158,7 +161,63 @@ def test_an_interrupted_compute_leaves_nothing(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         EmbeddingCache(tmp_path).get(KEY, interrupted)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+    assert_same(EmbeddingCache(tmp_path).get(KEY, make_tensors), make_tensors())
+
+
+GET = """
+    import sys, time
+    from pathlib import Path
+    import torch
+    from comc_utils.embedding_cache import EmbeddingCache
+
+    folder, name = Path(sys.argv[1]), sys.argv[2]
+
+    def compute():
+        print("computing", flush=True)
+        (folder / f"{name} computes").touch()
+        while not (folder / "go on").exists():
+            time.sleep(0.01)
+        return {"x": torch.tensor([1.0, 2.0])}
+
+    print("ready", flush=True)
+    print(EmbeddingCache(folder / "cache").get({"k": 1}, compute)["x"].tolist(), flush=True)
+"""
+
+
+def start_get(folder: Path, name: str) -> subprocess.Popen[str]:
+    """Start a process that gets a key; its computing lasts until the file ``go on`` is there."""
+    command = [sys.executable, "-c", textwrap.dedent(GET), str(folder), name]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_two_processes_at_once_compute_once(tmp_path):
+    first = start_get(tmp_path, "first")
+    assert first.stdout.readline() == "computing\n"
+    second = start_get(tmp_path, "second")
+    time.sleep(0.5)  # for the second to begin, if nothing holds it back
+    (tmp_path / "go on").touch()
+    assert first.communicate()[0] == second.communicate()[0] == "[1.0, 2.0]\n"
+    assert not (tmp_path / "second computes").exists()
+
+
+def test_a_process_killed_while_computing_holds_nobody_back(tmp_path):
+    with start_get(tmp_path, "first") as first:
+        assert first.stdout.readline() == "computing\n"
+        first.kill()
+    (tmp_path / "go on").touch()
+    second = start_get(tmp_path, "second")
+    assert second.communicate()[0] == "computing\n[1.0, 2.0]\n"
+
+
+def test_what_is_stored_needs_no_lock(tmp_path):
+    cache = EmbeddingCache(tmp_path)
+    cache.get(KEY, make_tensors)
+    lock = cache.path(KEY).with_suffix(".lock")
+    with FileLock(lock):
+        assert_same(cache.get(KEY, never), make_tensors())
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from comc_utils import notebook_inputs
 from comc_utils.errors import CoMCError
 from comc_utils.notebook_files import clean_notebook, declared_parameters, read_notebook
 from comc_utils.reproduce import NotebookError, reproduce
@@ -36,6 +38,47 @@ def executed_text(output: Path, name: str) -> str:
 def folders(tmp_path: Path) -> dict[str, Path]:
     """Give the keyword arguments that keep a run in the test's own folder."""
     return {"notebooks": tmp_path / "notebooks", "output": tmp_path / "results" / "miniworld"}
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put another folder in the place of the package where its files count as inputs."""
+    folder = tmp_path / "package"
+    (folder / "weights").mkdir(parents=True)
+    (folder / "module.py").write_text("x = 1")
+    (folder / "weights" / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(notebook_inputs, "PACKAGE", folder)
+    return folder
+
+
+# Cells that note each run, and that write results where `Outputs` writes them.
+NOTE = "open('../ran.txt', 'a').write('{} ')"
+WRITE = """
+import json, pathlib
+for kind, name, text in (("metrics", {0!r} + ".json", json.dumps(SEED)),
+                         ("tables", {0!r}[:2] + "_table.csv", "map")):
+    (pathlib.Path(RESULTS) / kind).mkdir(exist_ok=True)
+    (pathlib.Path(RESULTS) / kind / name).write_text(text)
+"""
+
+
+def ran(tmp_path: Path) -> list[str]:
+    """Read, and forget, which notebooks ran, in the order of their ends."""
+    note = tmp_path / "ran.txt"
+    names = note.read_text().split() if note.exists() else []
+    note.unlink(missing_ok=True)
+    return names
+
+
+def stored_seconds(output: Path) -> dict[str, float]:
+    return json.loads((output / "run.json").read_text())["seconds"]
+
+
+def wait_until(what, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
 
 
 def test_runs_in_order_with_declared_parameters(write_notebook, folders, tmp_path, capsys):
@@ -146,25 +189,53 @@ def test_parameters_cell_must_be_there_once(write_notebook):
         declared_parameters(notebook, "01")
 
 
-def test_failing_notebook_is_named_and_kept(write_notebook, folders):
+def test_failing_notebook_is_named_and_kept(write_notebook, folders, capsys):
     write_notebook("01_well", PARAMETERS, "1")
     write_notebook("02_ill", PARAMETERS, "print('so far')", "1 / (SEED - 1)", "print('never')")
     write_notebook("03_after", PARAMETERS)
     output = folders["output"]
     with pytest.raises(NotebookError) as caught:
-        reproduce("miniworld", parameters={"SEED": 1}, **folders)
+        reproduce("miniworld", parameters={"SEED": 1}, jobs=1, **folders)
     failed = output / "notebooks" / "02_ill.failed.ipynb"
     assert str(caught.value).splitlines() == [
         "Notebook 02_ill stopped in cell [4].",
         "ZeroDivisionError: division by zero",
         f"The notebook up to there: {failed}",
     ]
-    assert sorted(path.name for path in failed.parent.iterdir()) == ["01_well.ipynb", failed.name]
+    kept = sorted(path.name for path in failed.parent.iterdir())
+    assert kept == ["01_well.ipynb", failed.name, "03_after.ipynb"]
     assert "so far" in failed.read_text()
-    assert list(json.loads((output / "run.json").read_text())["seconds"]) == ["01_well"]
+    assert list(stored_seconds(output)) == ["01_well", "03_after"]
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed if line.endswith("failed")] == ["02_ill"]
+    assert printed[-1] == f"Results: {output}"
 
     reproduce("miniworld", **folders)
     assert not failed.exists()
+
+
+def test_all_failures_are_named_and_what_reads_results_runs_all_the_same(
+    write_notebook, folders, tmp_path
+):
+    see = "import os\nprint(sorted(os.listdir(f'{RESULTS}/metrics')), PROFILE)"
+    write_notebook("00_report", PARAMETERS, see, reads_results=True)
+    write_notebook("01_ill", PARAMETERS, "raise ValueError('first')")
+    write_notebook("02_well", PARAMETERS, "import time\ntime.sleep(1)", WRITE.format("02_well"))
+    write_notebook("03_dead", PARAMETERS, "import os\nos._exit(1)")
+    with pytest.raises(NotebookError) as caught:
+        reproduce("miniworld", jobs=4, **folders)
+    lines = str(caught.value).splitlines()
+    place = folders["output"] / "notebooks"
+    assert lines[:4] == [
+        "2 notebooks failed.",
+        "Notebook 01_ill stopped in cell [3].",
+        "ValueError: first",
+        f"The notebook up to there: {place / '01_ill.failed.ipynb'}",
+    ]
+    assert lines[4].startswith("Notebook 03_dead stopped because its process ended")
+    assert lines[5] == f"The notebook up to there: {place / '03_dead.failed.ipynb'}"
+    assert executed_text(folders["output"], "00_report") == "['02_well.json'] miniworld\n"
+    assert sorted(stored_seconds(folders["output"])) == ["00_report", "02_well"]
 
 
 def test_an_error_for_people_shows_no_library_name(write_notebook, folders, capfd):
@@ -209,7 +280,7 @@ def test_executed_notebooks_hold_no_noise(write_notebook, folders):
     assert notebook.metadata.kernelspec.name == "python3"
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert [cell.execution_count for cell in notebook.cells] == [1, 2, 3, 4, 5]
-    reproduce("miniworld", **folders)
+    reproduce("miniworld", again=True, **folders)
     assert first.read_text() == text
 
 
@@ -258,25 +329,99 @@ def test_smoke_runs_leave_full_results_alone(write_notebook, folders, tmp_path, 
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["miniworld-smoke"]
 
 
+def start_run(folders: dict[str, Path], jobs: int) -> subprocess.Popen[bytes]:
+    """Start a run in a process of its own, on the package folder of this test."""
+    package = folders["notebooks"].parent / "package"
+    code = (
+        "import signal\nfrom pathlib import PosixPath\nfrom comc_utils import notebook_inputs\n"
+        "from comc_utils.reproduce import reproduce\n"
+        # As in a shell's foreground, whatever started the tests has set.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"notebook_inputs.PACKAGE = {package!r}\nreproduce('miniworld', jobs={jobs}, **{folders!r})"
+    )
+    place = folders["notebooks"].parent
+    with open(place / "stdout.txt", "wb") as stdout, open(place / "stderr.txt", "wb") as stderr:
+        command = [sys.executable, "-c", code]
+        return subprocess.Popen(command, start_new_session=True, stdout=stdout, stderr=stderr)
+
+
 @pytest.mark.parametrize("pause", [0.5, 2.5, 4.0])
 def test_a_run_after_a_kill_ends_well(write_notebook, folders, pause):
     sleep = "import time\ntime.sleep(0.3)"
     expected = ["01.ipynb", "02.ipynb"]
     for name in expected:
         write_notebook(name.split(".")[0], PARAMETERS, *[sleep] * 3, "print(sum(range(10)))")
-    code = f"from comc_utils.reproduce import reproduce\nreproduce('miniworld', **{folders!r})"
-    code = "from pathlib import PosixPath\n" + code
-    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    process = start_run(folders, jobs=1)
     time.sleep(pause)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     place = folders["output"] / "notebooks"
     for path in place.glob("*.ipynb"):  # whatever is there is whole
         assert "45\\n" in path.read_text()
+    for record in (folders["output"] / ".finished").glob("*.json"):
+        assert (place / f"{record.stem}.ipynb").exists()
 
     reproduce("miniworld", **folders)
     assert sorted(path.name for path in place.glob("*.ipynb")) == expected
     assert executed_text(folders["output"], "02") == "45\n"
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process is there and is not only waiting to be collected."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return "State:\tZ" not in status
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks processes up in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_leaves_no_process_and_no_record(write_notebook, folders, tmp_path, number):
+    long = (
+        "import os, pathlib, subprocess\n"
+        "child = subprocess.Popen(['sleep', '100'])\n"
+        "pathlib.Path(f'../{SEED}.part').write_text(f'{os.getpid()} {child.pid}')\n"
+        "os.replace(f'../{SEED}.part', f'../{SEED}.pids')\n"
+        "child.wait()"
+    )
+    for name in ("01", "02", "03"):
+        write_notebook(name, f"SEED = '{name}'", NOTE.format(name), long)
+    process = start_run(folders, jobs=2)
+    started = [tmp_path / "01.pids", tmp_path / "02.pids"]
+    wait_until(lambda: all(path.exists() for path in started))
+    pids = [int(pid) for path in started for pid in path.read_text().split()]
+    assert all(is_running(pid) for pid in pids)
+    process.send_signal(number)
+    process.wait(timeout=20)
+    error = (tmp_path / "stderr.txt").read_text()
+    assert error.endswith("KeyboardInterrupt\n") == (number == signal.SIGINT)
+    if number == signal.SIGINT:
+        assert error.count("Traceback") == 1
+        kernels, children = pids, []
+    else:  # kernels look after their parent, and nobody after what they started
+        kernels, children = pids[::2], pids[1::2]
+    wait_until(lambda: not any(is_running(pid) for pid in kernels))
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    assert sorted(ran(tmp_path)) == ["01", "02"]
+    assert (tmp_path / "stdout.txt").read_text().count("starts") == 2
+    assert not list(folders["output"].rglob("*.ipynb"))
+    assert not list(folders["output"].rglob(".finished/*"))
+
+
+def test_a_record_is_gone_before_its_notebook_runs_again(write_notebook, folders, tmp_path):
+    look = "import os\nprint(os.listdir(f'{RESULTS}/.finished') if SEED else '')\nassert SEED != 2"
+    write_notebook("01", PARAMETERS, look)
+    reproduce("miniworld", **folders)
+    record = folders["output"] / ".finished" / "01.json"
+    assert record.exists()
+    reproduce("miniworld", parameters={"SEED": 1}, **folders)
+    assert executed_text(folders["output"], "01") == "[]\n"
+    assert record.exists()
+    with pytest.raises(NotebookError):
+        reproduce("miniworld", parameters={"SEED": 2}, **folders)
+    assert not record.exists()
 
 
 def test_damaged_record_of_run_times_is_written_anew(write_notebook, folders):
@@ -285,3 +430,179 @@ def test_damaged_record_of_run_times_is_written_anew(write_notebook, folders):
     (folders["output"] / "run.json").write_text("{")
     reproduce("miniworld", **folders)
     assert list(json.loads((folders["output"] / "run.json").read_text())["seconds"]) == ["01"]
+
+
+def test_notebooks_run_side_by_side(write_notebook, folders, tmp_path):
+    # Each waits for what the other writes.
+    meet = (
+        "import pathlib, time\npathlib.Path(f'../{MINE}').touch()\nend = time.monotonic() + 30\n"
+        "while not pathlib.Path(f'../{OTHER}').exists() and time.monotonic() < end:\n"
+        "    time.sleep(0.05)\nassert pathlib.Path(f'../{OTHER}').exists()"
+    )
+    write_notebook("01", "MINE = 'a'\nOTHER = 'b'", meet)
+    write_notebook("02", "MINE = 'b'\nOTHER = 'a'", meet)
+    here = Path.cwd()
+    reproduce("miniworld", jobs=2, **folders)
+    assert Path.cwd() == here
+    record = json.loads((folders["output"] / "run.json").read_text())
+    assert record["jobs"] == 2
+    assert 0 < max(record["seconds"].values()) <= record["total_seconds"] + 0.1
+
+
+def test_one_job_runs_one_after_the_other(write_notebook, folders, tmp_path):
+    alone = (
+        "import pathlib, time\nlock = pathlib.Path('../running')\nlock.touch(exist_ok=False)\n"
+        "time.sleep(0.5)\nlock.unlink()\n"
+    )
+    for name in ("01", "02"):
+        write_notebook(name, "SEED = 0", alone + NOTE.format(name))
+    reproduce("miniworld", jobs=1, **folders)
+    assert ran(tmp_path) == ["01", "02"]
+
+
+@pytest.mark.parametrize("named", [None, "3"])
+def test_cores_are_shared_out_unless_the_user_says_otherwise(
+    write_notebook, folders, monkeypatch, named
+):
+    monkeypatch.setattr("comc_utils.reproduce._usable_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if named:
+        monkeypatch.setenv("OMP_NUM_THREADS", named)
+    for name in ("01", "02"):
+        write_notebook(name, PARAMETERS, "import os\nprint(os.environ['OMP_NUM_THREADS'])")
+    reproduce("miniworld", **folders)
+    assert executed_text(folders["output"], "01") == f"{named or 4}\n"
+    reproduce("miniworld", only=["02"], again=True, **folders)
+    assert executed_text(folders["output"], "02") == f"{named or 8}\n"
+
+
+def test_total_time_is_that_of_a_whole_run(write_notebook, folders):
+    for name in ("01", "02"):
+        write_notebook(name, PARAMETERS)
+    run = folders["output"] / "run.json"
+    reproduce("miniworld", only=["01"], **folders)
+    assert not {"total_seconds", "jobs"} & json.loads(run.read_text()).keys()
+    reproduce("miniworld", again=True, jobs=1, **folders)
+    whole = json.loads(run.read_text())
+    assert whole["jobs"] == 1
+    reproduce("miniworld", only=["01"], again=True, jobs=2, **folders)
+    reproduce("miniworld", **folders)
+    later = json.loads(run.read_text())
+    assert [later[key] for key in ("total_seconds", "jobs")] == [whole["total_seconds"], 1]
+    assert later.keys() == whole.keys()
+
+
+def test_unchanged_notebooks_do_not_run_again(write_notebook, folders, tmp_path, capsys):
+    for name in ("01_a", "02_b"):
+        write_notebook(name, PARAMETERS, NOTE.format(name), WRITE.format(name))
+    output = reproduce("miniworld", **folders)
+    assert sorted(ran(tmp_path)) == ["01_a", "02_b"]
+    seconds = stored_seconds(output)
+    (output / "run.json").unlink()  # the time comes from the record
+    capsys.readouterr()
+    reproduce("miniworld", **folders)
+    assert ran(tmp_path) == []
+    assert stored_seconds(output) == seconds
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.endswith("unchanged")]
+    assert [line.split()[0] for line in lines] == ["01_a", "02_b"]
+    assert f"{seconds['01_a']:4.1f} s" in lines[0]
+    reproduce("miniworld", again=True, only=["02"], **folders)
+    assert ran(tmp_path) == ["02_b"]
+
+
+CHANGES = {
+    "source": lambda root: (root / "notebooks" / "01_a.ipynb").write_text(
+        (root / "notebooks" / "01_a.ipynb").read_text().replace("print(0)", "print(1)")
+    ),
+    "module": lambda root: (root / "package" / "module.py").write_text("x = 2"),
+    "weights": lambda root: (root / "package/weights/model.safetensors").write_bytes(b"wejghts"),
+    "new module": lambda root: (root / "package" / "new.py").write_text(""),
+    "paper's numbers": lambda root: (root / "results/reported/table1.csv").write_text("2"),
+    "data": lambda root: os.utime(root / "data" / "images.npy", ns=(1, 1)),
+    "new data": lambda root: (root / "data" / "more.npy").write_text("x"),
+    "executed copy": lambda root: (root / "results/miniworld/notebooks/01_a.ipynb").write_text("{"),
+    "metrics": lambda root: (root / "results/miniworld/metrics/01_a.json").write_text("{}"),
+    "table": lambda root: (root / "results/miniworld/tables/01_table.csv").unlink(),
+    "record": lambda root: (root / "results/miniworld/.finished/01_a.json").write_text('{"inp'),
+    "clone": lambda root: shutil.rmtree(root / "results/miniworld/.finished"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_makes_a_notebook_run_again(
+    write_notebook, folders, tmp_path, monkeypatch, change
+):
+    monkeypatch.setattr("comc_utils.reproduce.repository_root", lambda: tmp_path)
+    (tmp_path / "results" / "reported").mkdir(parents=True)
+    (tmp_path / "results" / "reported" / "table1.csv").write_text("1")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "images.npy").write_text("images")
+    parameters = PARAMETERS + "\nDATA = None"
+    write_notebook("01_a", parameters, NOTE.format("01_a"), WRITE.format("01_a"), "print(0)")
+    reproduce("miniworld", data=data, **folders)
+    (tmp_path / "package" / "__pycache__").mkdir()
+    (tmp_path / "package" / "__pycache__" / "module.pyc").write_text("harmless")
+    reproduce("miniworld", data=data, **folders)
+    assert ran(tmp_path) == ["01_a"]
+    CHANGES[change](tmp_path)
+    reproduce("miniworld", data=data, **folders)
+    assert ran(tmp_path) == ["01_a"]
+    reproduce("miniworld", data=data, **folders)
+    assert ran(tmp_path) == []
+
+
+def test_another_parameter_or_version_makes_a_notebook_run_again(
+    write_notebook, folders, tmp_path, monkeypatch
+):
+    write_notebook("01", PARAMETERS, NOTE.format("01"))
+    write_notebook("02", "ALPHA = 0.5", NOTE.format("02"))
+    reproduce("miniworld", **folders)
+    assert sorted(ran(tmp_path)) == ["01", "02"]
+    reproduce("miniworld", parameters={"SEED": 1}, **folders)
+    assert ran(tmp_path) == ["01"]  # the other does not take it
+    reproduce("miniworld", **folders)
+    assert ran(tmp_path) == ["01"]
+    monkeypatch.setattr("comc_utils.reproduce._RECORDED_PACKAGES", ("numpy",))
+    reproduce("miniworld", **folders)
+    assert sorted(ran(tmp_path)) == ["01", "02"]
+
+
+def test_what_reads_results_runs_last_and_again_when_they_change(write_notebook, folders, tmp_path):
+    slow = "import time\ntime.sleep(0.5)\n"
+    for name in ("01_a", "02_b"):
+        write_notebook(name, PARAMETERS, WRITE.format(name), slow + NOTE.format(name))
+    write_notebook(
+        "00_report",
+        PARAMETERS,
+        WRITE.format("00_report"),
+        NOTE.format("00_report"),
+        reads_results=True,
+    )
+    output = reproduce("miniworld", jobs=3, **folders)
+    assert ran(tmp_path)[-1] == "00_report"
+    # Its own results are no inputs of it, nor are pictures and the rendering of tables.
+    for name in ("tables/01_table.md", "figures/01_figure.png"):
+        (output / name).parent.mkdir(exist_ok=True)
+        (output / name).write_text("other")
+    reproduce("miniworld", only=["00"], **folders)
+    assert ran(tmp_path) == []
+    (output / "tables" / "02_table.csv").write_text("map\n2.5\n")
+    reproduce("miniworld", only=["00"], **folders)
+    assert ran(tmp_path) == ["00_report"]
+    # The changed table is written anew, which makes the report run again, after it.
+    reproduce("miniworld", **folders)
+    assert ran(tmp_path) == ["02_b", "00_report"]
+    reproduce("miniworld", **folders)
+    assert ran(tmp_path) == []
+    reproduce("miniworld", only=["01"], parameters={"SEED": 5}, **folders)
+    assert ran(tmp_path) == ["01_a"]
+    reproduce("miniworld", only=["00"], **folders)
+    assert ran(tmp_path) == ["00_report"]
+
+
+def test_many_kernels_start_at_once(write_notebook, folders):
+    for number in range(8):
+        write_notebook(f"{number:02d}", PARAMETERS, "print(SEED)")
+    output = reproduce("miniworld", jobs=8, **folders)
+    assert len(stored_seconds(output)) == 8

@@ -8,10 +8,12 @@ import warnings
 from pathlib import Path
 
 import requests
+from filelock import FileLock
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 from tqdm.auto import tqdm
 
 from comc_utils.errors import CoMCError
+from comc_utils.paths import cache_dir
 
 ATTEMPTS = 5
 TIMEOUT_SECONDS = (10, 30)
@@ -54,6 +56,16 @@ def fetch(url: str, path: str | os.PathLike[str], *, sha256: str, progress: bool
         The server does not give the file, or what it gives has another SHA-256.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two notebooks that run side by side may want the same file: the second waits for the first.
+    name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
+    locks = cache_dir() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{name}.lock"):
+        return _fetch(url, path, sha256=sha256, progress=progress)
+
+
+def _fetch(url: str, path: Path, *, sha256: str, progress: bool) -> Path:
     if path.exists():
         actual = sha256_of(path)
         if actual == sha256:
@@ -65,7 +77,6 @@ def fetch(url: str, path: str | os.PathLike[str], *, sha256: str, progress: bool
             stacklevel=2,
         )
     part = path.with_name(f"{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
     resumed = part.exists()
     actual = _download(url, part, progress=progress)
     if actual != sha256 and resumed:
