@@ -1,0 +1,298 @@
+"""Claims: made-up metrics in which all hold, then each claim's numbers broken in turn."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+
+from comc_utils.claims import CLAIMS, MARGIN, Claim, Untestable, Verdict, judge
+from comc_utils.comparison import Comparison
+
+CLAIM = {claim.identifier: claim for claim in CLAIMS}
+SHOTS = ("1 over 0", "2 over 1", "4 over 2", "8 over 4", "16 over 8")
+SIZES = ("2 % over 1 %", "50 % over 10 %", "100 % over 50 %")
+BACKBONES = ("RN50", "RN101")
+# Which comparisons each claim rests on: notebook, group, names.
+RESTS_ON = {
+    "above-zero-shot-clip": [("03_inference", "CoMC over", ["Zero-shot CLIP"])],
+    "above-clip-dpt": [("03_inference", "CoMC over", ["CLIP-DPT"])],
+    "above-tai-dpt": [("03_inference", "CoMC over", ["TaI-DPT"])],
+    "local-helps-without-mapping": [("04_ablations", "local adds", ["without mapping"])],
+    "local-helps-with-mapping": [("04_ablations", "local adds", ["with mapping"])],
+    "mapping-helps-without-local": [("04_ablations", "mapping adds", ["without local"])],
+    "mapping-helps-with-local": [("04_ablations", "mapping adds", ["with local"])],
+    "both-together-best": [
+        ("04_ablations", "local adds", ["with mapping"]),
+        ("04_ablations", "mapping adds", ["with local"]),
+    ],
+    "best-alpha-inside": [("05_alpha_sweep", "optimum over", ["alpha 0", "alpha 1"])],
+    "small-alpha-loses": [("05_alpha_sweep", "optimum over", ["alpha 0", "alpha 0.2"])],
+    "alpha-one-below-best": [("05_alpha_sweep", "optimum over", ["alpha 1"])],
+    "images-and-texts-apart": [("06_modality_gap", "before over chance", ["probe accuracy"])],
+    "mapping-closes-gap": [
+        ("06_modality_gap", "before over after", ["centroid distance", "probe accuracy"])
+    ],
+    "more-text-never-worse": [("07_data_size", "more text", SIZES)],
+    "half-of-text-nearly-enough": [("07_data_size", "all over half", ["100 % over 50 %"])],
+    "better-writer-better-classifier": [
+        ("08_language_models", "better writer", ["GPT-3 over grammar", "grammar over templates"])
+    ],
+    "every-writer-above-zero-shot-clip": [
+        ("08_language_models", "over zero-shot CLIP", ["GPT-3", "grammar", "templates"])
+    ],
+    "better-backbone-better-comc": [("09_backbones", "better backbone", ["RN101 over RN50"])],
+    "backbones-above-zero-shot-clip": [("09_backbones", "CoMC over Zero-shot CLIP", BACKBONES)],
+    "backbones-above-clip-dpt": [("09_backbones", "CoMC over CLIP-DPT", BACKBONES)],
+    "each-added-shot-helps": [("10_few_shot", "more shots", SHOTS)],
+}
+BREAKS = [
+    (identifier, notebook, group, name)
+    for identifier, groups in RESTS_ON.items()
+    for notebook, group, names in groups
+    for name in names
+]
+each_break = pytest.mark.parametrize(("identifier", "notebook", "group", "name"), BREAKS)
+
+
+def comparison(difference: float, *, spread: float = 0.4) -> Comparison:
+    """Make a difference up: its interval reaches `spread` to both sides, its five seeds half as far."""
+    seeds = [difference + spread * step for step in (0.5, -0.5, 0.25, 0, -0.25)]
+    return Comparison(
+        difference=difference, low=difference - spread, high=difference + spread, over_seeds=seeds
+    )
+
+
+def metrics_in_which_all_hold() -> dict[str, dict]:
+    metrics: dict[str, dict] = {}
+    for groups in RESTS_ON.values():
+        for notebook, group, names in groups:
+            known = metrics.setdefault(notebook, {"comparisons": {}})["comparisons"]
+            known.setdefault(group, {}).update({name: comparison(3.0) for name in names})
+    metrics["07_data_size"]["comparisons"]["all over half"] = {"100 % over 50 %": comparison(0.2)}
+    metrics["05_alpha_sweep"] |= {"best_alpha": 0.7, "best_alpha_interval": [0.55, 0.85]}
+    return metrics
+
+
+def verdicts(metrics: dict[str, dict]) -> dict[str, Verdict]:
+    return {claim.identifier: judge(claim, metrics).verdict for claim in CLAIMS}
+
+
+def changed(metrics: dict[str, dict]) -> dict[str, Verdict]:
+    before = verdicts(metrics_in_which_all_hold())
+    return {name: v for name, v in verdicts(metrics).items() if v != before[name]}
+
+
+def sharing(notebook: str, group: str, name: str) -> set[str]:
+    return {identifier for identifier, *where in BREAKS if where == [notebook, group, name]}
+
+
+def test_with_such_metrics_every_claim_that_can_be_tested_holds():
+    for identifier, verdict in verdicts(metrics_in_which_all_hold()).items():
+        rule = CLAIM[identifier].rule
+        expected = Verdict.NOT_TESTABLE if isinstance(rule, Untestable) else Verdict.HOLDS
+        assert verdict is expected, identifier
+
+
+@each_break
+def test_a_number_against_a_claim_fails_it_and_no_other(identifier, notebook, group, name):
+    metrics = metrics_in_which_all_hold()
+    against = 3.0 if identifier == "half-of-text-nearly-enough" else -3.0
+    metrics[notebook]["comparisons"][group][name] = comparison(against)
+    expected = dict.fromkeys(sharing(notebook, group, name), Verdict.FAILS)
+    assert identifier in expected
+    assert changed(metrics) == expected
+
+
+@each_break
+def test_an_interval_on_both_sides_is_within_noise(identifier, notebook, group, name):
+    metrics = metrics_in_which_all_hold()
+    bound = {
+        "more-text-never-worse": -MARGIN,
+        "half-of-text-nearly-enough": MARGIN,
+        "small-alpha-loses": MARGIN,
+    }.get(identifier, 0.0)
+    metrics[notebook]["comparisons"][group][name] = comparison(bound + 0.1)
+    if identifier == "more-text-never-worse":  # wide, for else it would be measurably below 0
+        metrics[notebook]["comparisons"][group][name] = comparison(bound + 0.1, spread=2)
+    assert changed(metrics)[identifier] is Verdict.WITHIN_NOISE
+
+
+@each_break
+def test_one_seed_that_disagrees_is_noise_too(identifier, notebook, group, name):
+    metrics = metrics_in_which_all_hold()
+    other_side = 3.0 if identifier == "half-of-text-nearly-enough" else -3.0
+    metrics[notebook]["comparisons"][group][name]["over_seeds"][2] = other_side
+    expected = dict.fromkeys(sharing(notebook, group, name), Verdict.WITHIN_NOISE)
+    assert changed(metrics) == expected
+
+
+@each_break
+def test_a_comparison_without_seeds_is_decided_by_its_interval(identifier, notebook, group, name):
+    metrics = metrics_in_which_all_hold()
+    metrics[notebook]["comparisons"][group][name]["over_seeds"] = []
+    assert changed(metrics) == {}
+    finding = next(f for f in judge(CLAIM[identifier], metrics).findings if name in f.name)
+    assert "seeds" not in finding.numbers
+
+
+@pytest.mark.parametrize("identifier", RESTS_ON)
+def test_without_its_notebook_or_its_group_a_claim_is_not_testable(identifier):
+    claim = CLAIM[identifier]
+    metrics = metrics_in_which_all_hold()
+    (notebook,) = {where[0] for where in RESTS_ON[identifier]}
+    assert claim.notebook == notebook
+
+    def reason() -> str:
+        judgement = judge(claim, metrics)
+        assert judgement.verdict is Verdict.NOT_TESTABLE
+        assert judgement.findings == ()
+        return judgement.reason
+
+    for _, group, _ in RESTS_ON[identifier]:
+        kept = copy.deepcopy(metrics[notebook])
+        del metrics[notebook]["comparisons"][group]
+        assert f'"{group}"' in reason()
+        metrics[notebook] = kept
+    metrics[notebook] |= {"skipped": "There is nothing here."}
+    assert reason() == f"Notebook {notebook} was skipped: There is nothing here."
+    del metrics[notebook]
+    assert reason() == f"Notebook {notebook} has left no metrics here."
+
+
+def test_a_missing_comparison_is_named_with_what_it_needs():
+    metrics = metrics_in_which_all_hold()
+    del metrics["04_ablations"]["comparisons"]["mapping adds"]["with local"]
+    judgement = judge(CLAIM["mapping-helps-with-local"], metrics)
+    assert judgement.verdict is Verdict.NOT_TESTABLE
+    assert judgement.reason == (
+        'The results of this profile have no "with local" in "mapping adds"; that needs local embeddings.'
+    )
+    assert set(changed(metrics)) == {"mapping-helps-with-local", "both-together-best"}
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ([0.05, 0.95], Verdict.HOLDS),
+        ([0.0, 0.4], Verdict.WITHIN_NOISE),
+        ([0.8, 1.0], Verdict.WITHIN_NOISE),
+        ([1.0, 1.0], Verdict.FAILS),
+        ([0.0, 0.0], Verdict.FAILS),
+    ],
+)
+def test_best_alpha_lies_strictly_inside(interval, verdict):
+    metrics = metrics_in_which_all_hold()
+    metrics["05_alpha_sweep"]["best_alpha_interval"] = interval
+    assert judge(CLAIM["best-alpha-inside"], metrics).verdict is verdict
+    assert set(changed(metrics)) <= {"best-alpha-inside"}
+
+
+def test_without_its_interval_the_best_alpha_is_not_testable():
+    metrics = metrics_in_which_all_hold()
+    del metrics["05_alpha_sweep"]["best_alpha_interval"]
+    judgement = judge(CLAIM["best-alpha-inside"], metrics)
+    assert judgement.verdict is Verdict.NOT_TESTABLE
+    assert "interval of the best alpha" in judgement.reason
+
+
+@pytest.mark.parametrize(
+    ("difference", "spread", "verdict"),
+    [
+        (0.0, 0.5, Verdict.HOLDS),  # no worse than by half a point
+        (0.0, 1.5, Verdict.WITHIN_NOISE),  # it may be worse by more than a point
+        (-0.5, 0.4, Verdict.FAILS),  # worse by less than the margin is worse
+        (-0.5, 0.6, Verdict.WITHIN_NOISE),
+    ],
+)
+def test_never_worse_allows_a_margin_for_what_is_not_known_only(difference, spread, verdict):
+    metrics = metrics_in_which_all_hold()
+    more_text = metrics["07_data_size"]["comparisons"]["more text"]
+    more_text["50 % over 10 %"] = comparison(difference, spread=spread)
+    assert judge(CLAIM["more-text-never-worse"], metrics).verdict is verdict
+
+
+def test_half_of_the_text_is_enough_too_where_all_of_it_is_worse():
+    metrics = metrics_in_which_all_hold()
+    metrics["07_data_size"]["comparisons"]["all over half"]["100 % over 50 %"] = comparison(-3.0)
+    assert judge(CLAIM["half-of-text-nearly-enough"], metrics).verdict is Verdict.HOLDS
+
+
+def test_one_failure_weighs_more_than_noise_and_its_chance_is_told():
+    metrics = metrics_in_which_all_hold()
+    shots = metrics["10_few_shot"]["comparisons"]["more shots"]
+    shots["2 over 1"] = comparison(0.1)
+    shots["4 over 2"] = comparison(-2.0)
+    judgement = judge(CLAIM["each-added-shot-helps"], metrics)
+    assert judgement.verdict is Verdict.FAILS
+    assert judgement.reason == "Of 5 numbers: 3 for it, 1 against it, 1 within noise."
+    assert judgement.notes == ("With 5 numbers, up to 12.5 % of true claims would fail by chance.",)
+    told = [(finding.name, finding.verdict) for finding in judgement.findings]
+    assert told[:3] == [
+        ("1 over 0", Verdict.HOLDS),
+        ("2 over 1", Verdict.WITHIN_NOISE),
+        ("4 over 2", Verdict.FAILS),
+    ]
+
+
+def test_evidence_tells_difference_interval_and_seeds():
+    judgement = judge(CLAIM["above-zero-shot-clip"], metrics_in_which_all_hold())
+    numbers = "CoMC over Zero-shot CLIP: +3.00 [+2.60, +3.40], 5 seeds +2.80 to +3.20."
+    assert judgement.evidence == numbers
+    assert judgement.reason == "The whole interval and every seed agree with it."
+
+
+def test_other_images_are_told_and_decide_nothing():
+    metrics = metrics_in_which_all_hold()
+    comparisons = metrics["10_few_shot"]["comparisons"]
+    comparisons["more shots, known drawings"] = {"1 over 0": comparison(-1.2)}
+    judgement = judge(CLAIM["each-added-shot-helps"], metrics)
+    (note,) = judgement.notes
+    assert note.startswith("On known drawings: fails (1 over 0: -1.20 [")
+    assert changed(metrics) == {}
+
+
+def test_the_papers_preset_is_told_and_decides_nothing():
+    metrics = metrics_in_which_all_hold()
+    comparisons = metrics["04_ablations"]["comparisons"]
+    comparisons["mapping adds, paper"] = {"without local": comparison(-1.2)}
+    judgement = judge(CLAIM["mapping-helps-without-local"], metrics)
+    assert judgement.verdict is Verdict.HOLDS
+    (note,) = judgement.notes
+    assert note.startswith("With the paper's preset: fails (mapping adds without local: -1.20 [")
+    assert note in judgement.evidence
+    assert changed(metrics) == {}
+
+
+def test_prompts_learned_from_images_are_to_come_and_the_linear_probe_stands_nearest():
+    metrics = metrics_in_which_all_hold()
+    judgement = judge(CLAIM["zero-shot-above-few-shot-prompts"], metrics)
+    assert judgement.verdict is Verdict.NOT_TESTABLE
+    assert "CoOp" in judgement.reason
+    assert judgement.evidence == ""
+    probe = {"1 shot": comparison(20.0), "2 shots": comparison(-1.0)}
+    metrics["10_few_shot"]["comparisons"]["zero-shot over linear probe"] = probe
+    judgement = judge(CLAIM["zero-shot-above-few-shot-prompts"], metrics)
+    assert judgement.verdict is Verdict.NOT_TESTABLE
+    assert re.search(r"linear probe.*1 shot: \+20\.00.*2 shots: -1\.00", judgement.evidence)
+
+
+def test_nothing_is_decided_without_metrics():
+    assert set(verdicts({}).values()) == {Verdict.NOT_TESTABLE}
+    assert all(judge(claim, {}).reason for claim in CLAIMS)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.identifier)
+def test_each_claim_is_a_sentence_with_a_place_in_the_paper_and_a_test(claim: Claim):
+    assert claim.statement.endswith(".")
+    assert re.match(r"4\.[2-5](\.[12])?, .*(Table [1-6]|Figure [2-4])", claim.place)
+    assert re.fullmatch(r"\d\d_\w+", claim.notebook)
+    assert str(claim.rule)
+
+
+def test_identifiers_are_unique_and_none_is_forgotten():
+    assert len(CLAIM) == len(CLAIMS)
+    untestable = {claim.identifier for claim in CLAIMS if isinstance(claim.rule, Untestable)}
+    assert untestable == {"zero-shot-above-few-shot-prompts", "above-methods-trained-on-images"}
+    assert set(CLAIM) == untestable | set(RESTS_ON)
