@@ -12,7 +12,7 @@ reproduce: .venv/ready
 
 # Every check.
 test: lint
-	$(PYTHON) -m pytest --cov
+	$(PYTHON) -m pytest --cov --numprocesses auto --dist loadscope
 
 lint: .venv/ready
 	$(PYTHON) -m ruff check $(SOURCES)
@@ -29,7 +29,7 @@ smoke-notebooks: .venv/ready
 constraints: .venv/ready
 	$(PYTHON) -m pip install --quiet uv
 	sed -i '/^[^#]/d' constraints.txt
-	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --extra test \
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --extra test --extra local-llm \
 	    --no-header --no-annotate pyproject.toml >> constraints.txt
 
 # Stamped at the end, so that an interrupted installation is taken up again.

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from comc_utils import __version__
 from comc_utils.errors import CoMCError
+
+if TYPE_CHECKING:
+    from comc_utils.sentences.answers import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,22 @@ class Command:
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="miniworld", help="data and models to run on")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the profile's data")
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="open_clip's name of the model (RN50-quickgelu@448: larger)",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="TAG|PATH",
+        help="of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone",
+    )
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="a trial on the first N test images that are there"
+    )
+    parser.add_argument(
+        "--sentences", type=Path, metavar="FILE", help="corpus to train on (see write-sentences)"
+    )
     parser.add_argument("--smoke", action="store_true", help="a run of seconds, on little data")
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="notebooks to run, by name or beginning (01 03)"
@@ -78,6 +100,10 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         reproduce(
             arguments.profile,
             data=arguments.data,
+            options={
+                name: getattr(arguments, name)
+                for name in ("backbone", "weights", "limit", "sentences")
+            },
             smoke=arguments.smoke,
             only=arguments.only,
             output=arguments.results,
@@ -113,14 +139,202 @@ def _train_miniworld(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _download_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data_set", metavar="DATA_SET", help="voc2007 or coco2014")
+    parser.add_argument(
+        "--to", type=Path, required=True, metavar="DIR", help="folder to unpack the data set in"
+    )
+    parser.add_argument(
+        "--split", nargs="+", default=[], metavar="NAME", help="splits (default: the test split)"
+    )
+    parser.add_argument(
+        "--mirror",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="base address to try before the official ones; may be repeated",
+    )
+    parser.add_argument(
+        "--keep-archives", action="store_true", help="leave the archives beside what they held"
+    )
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from comc_utils.datasets.download import download
+
+    folder = download(
+        arguments.data_set,
+        arguments.to,
+        splits=arguments.split,
+        mirrors=arguments.mirror,
+        keep_archives=arguments.keep_archives,
+        progress=True,
+    )
+    print(f"{arguments.data_set}: {folder}")
+    return 0
+
+
+def _write_sentences_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="the corpus (JSONL)")
+    parser.add_argument(
+        "--labels",
+        choices=("voc2007", "coco2014", "nuswide"),
+        required=True,
+        help="classes to write about",
+    )
+    writer = parser.add_mutually_exclusive_group(required=True)
+    writer.add_argument("--model", metavar="NAME", help="model of an OpenAI-compatible endpoint")
+    writer.add_argument(
+        "--local", metavar="PATH_OR_NAME", help="model of transformers, run on this machine"
+    )
+    parser.add_argument("--sentences", type=int, default=40_000, metavar="N", help="label sets")
+    parser.add_argument("--seed", type=int, default=0, help="of the label sets")
+    parser.add_argument("--style", choices=("chat", "completion"), default="chat")
+    parser.add_argument("--temperature", type=float, metavar="T", help="default: the model's own")
+    parser.add_argument(
+        "--max-tokens", type=int, default=40, metavar="N", help="longest answer (default: 40)"
+    )
+    parser.add_argument("--max-requests", type=int, metavar="N", help="budget, over all runs")
+    parser.add_argument("--max-tokens-total", type=int, metavar="N", help="budget, over all runs")
+
+    endpoint = parser.add_argument_group("endpoint")
+    endpoint.add_argument(
+        "--base-url", metavar="URL", help="http://host:port/v1 (default: $OPENAI_BASE_URL, OpenAI)"
+    )
+    endpoint.add_argument(
+        "--key-variable",
+        default="OPENAI_API_KEY",
+        metavar="NAME",
+        help="environment variable that holds the key (default: OPENAI_API_KEY)",
+    )
+    endpoint.add_argument(
+        "--concurrency", type=int, default=8, metavar="N", help="requests at once"
+    )
+    endpoint.add_argument(
+        "--options",
+        type=_json_object,
+        default={},
+        metavar="JSON",
+        help="further fields of each request; null leaves a field out",
+    )
+    endpoint.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS")
+    endpoint.add_argument("--tries", type=int, default=10, metavar="N", help="of a failing request")
+    endpoint.add_argument(
+        "--first-wait", type=float, default=1.0, metavar="SECONDS", help="before the second try"
+    )
+
+    local = parser.add_argument_group("model on this machine")
+    local.add_argument("--batch-size", type=int, default=8, metavar="N", help="prompts at once")
+    local.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+
+    cleaning = parser.add_argument_group("cleaning")
+    cleaning.add_argument(
+        "--missing-labels",
+        choices=("keep", "drop", "ask-again"),
+        default="keep",
+        help="what becomes of a sentence that does not name all its labels",
+    )
+    cleaning.add_argument(
+        "--attempts", type=int, default=3, metavar="N", help="at a label set, with ask-again"
+    )
+    cleaning.add_argument(
+        "--other-labels",
+        choices=("keep", "drop"),
+        default="keep",
+        help="what becomes of a sentence that names other classes, too",
+    )
+    cleaning.add_argument("--cut-short", choices=("keep", "drop"), default="drop")
+    cleaning.add_argument("--duplicates", choices=("keep", "drop"), default="drop")
+    cleaning.add_argument(
+        "--keep-all", action="store_true", help="of several sentences in an answer, keep all"
+    )
+    cleaning.add_argument(
+        "--whole-paragraphs", action="store_true", help="do not split a text into its sentences"
+    )
+
+
+def _json_object(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object")
+    return value
+
+
+def _write_sentences(arguments: argparse.Namespace) -> int:
+    from comc_utils.labels import COCO, NUSWIDE, VOC2007
+    from comc_utils.sentences.cleaning import CleaningPolicy
+    from comc_utils.sentences.writing import Budget, Patience, describe, write_sentences
+
+    policy = CleaningPolicy(
+        sentences="all" if arguments.keep_all else "first",
+        paragraphs="keep" if arguments.whole_paragraphs else "split",
+        missing_labels=arguments.missing_labels,
+        attempts=arguments.attempts,
+        other_labels=arguments.other_labels,
+        cut_short=arguments.cut_short,
+        duplicates=arguments.duplicates,
+    )
+    with closing(_language_model(arguments)) as model:
+        outcome = write_sentences(
+            model,
+            {"voc2007": VOC2007, "coco2014": COCO, "nuswide": NUSWIDE}[arguments.labels],
+            arguments.sentences,
+            arguments.to,
+            seed=arguments.seed,
+            policy=policy,
+            budget=Budget(arguments.max_requests, arguments.max_tokens_total),
+            patience=Patience(arguments.tries, arguments.first_wait),
+        )
+    print(describe(outcome, arguments.to))
+    return 0
+
+
+def _language_model(arguments: argparse.Namespace) -> LanguageModel:
+    answers = {
+        "style": arguments.style,
+        "max_tokens": arguments.max_tokens,
+        "temperature": arguments.temperature,
+    }
+    if arguments.local:
+        from comc_utils.sentences.local_model import LocalModel
+
+        return LocalModel(
+            arguments.local, **answers, batch_size=arguments.batch_size, device=arguments.device
+        )
+    from comc_utils.sentences.endpoint import Endpoint
+
+    return Endpoint(
+        arguments.model,
+        **answers,
+        base_url=arguments.base_url,
+        options=arguments.options,
+        key_variable=arguments.key_variable,
+        concurrency=arguments.concurrency,
+        timeout=arguments.timeout,
+    )
+
+
 COMMANDS = {
     "reproduce": Command(
         "run the notebooks side by side and write their results", _reproduce_arguments, _reproduce
+    ),
+    "download": Command(
+        "fetch a data set's official archives, check and unpack them; run again to go on",
+        _download_arguments,
+        _download,
     ),
     "train-miniworld": Command(
         "train the embedded CLIP models anew, in place of the shipped ones",
         _train_miniworld_arguments,
         _train_miniworld,
+    ),
+    "write-sentences": Command(
+        "have a language model write the training sentences",
+        _write_sentences_arguments,
+        _write_sentences,
     ),
 }
 

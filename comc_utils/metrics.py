@@ -6,7 +6,8 @@ the same shape. All values are fractions in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -69,11 +70,14 @@ def average_precision(scores: Float[ArrayLike, " n"], labels: Int[ArrayLike, " n
         Where shapes differ, a score is NaN, or a label is neither 0 nor 1.
     """
     checked_scores, checked_labels = _check(scores, labels, ndim=1)
-    return _average_precision(checked_scores, checked_labels)
+    return _average_precision(checked_scores, checked_labels, None)
 
 
 def average_precision_per_class(
-    scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"]
+    scores: Float[ArrayLike, "n n_labels"],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    left_out: Int[ArrayLike, "n n_labels"] | None = None,
 ) -> Float[np.ndarray, " n_labels"]:
     """Average precision of each class.
 
@@ -82,6 +86,9 @@ def average_precision_per_class(
     scores : array of shape (n, N)
     labels : array of shape (n, N)
         0 or 1.
+    left_out : array of shape (n, N), optional
+        1 where an image is neither positive nor negative for a class: the pair has no part in the
+        class's ranking. Such a pair cannot be labelled 1.
 
     Returns
     -------
@@ -91,16 +98,19 @@ def average_precision_per_class(
     Raises
     ------
     CoMCError
-        Where shapes differ, a score is NaN, or a label is neither 0 nor 1.
+        Where shapes differ, a score is NaN, a label or mark is neither 0 nor 1, or a pair left out is
+        labelled 1.
     """
     checked_scores, checked_labels = _check(scores, labels, ndim=2)
-    return np.array(
-        [_average_precision(s, y) for s, y in zip(checked_scores.T, checked_labels.T, strict=True)]
-    )
+    columns = zip(checked_scores.T, checked_labels.T, _kept(left_out, checked_labels), strict=True)
+    return np.array([_average_precision(s, y, kept) for s, y, kept in columns])
 
 
 def mean_average_precision(
-    scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"]
+    scores: Float[ArrayLike, "n n_labels"],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    left_out: Int[ArrayLike, "n n_labels"] | None = None,
 ) -> MeanAP:
     """Mean of the classes' average precisions; classes without positives are left out and reported.
 
@@ -109,6 +119,9 @@ def mean_average_precision(
     scores : array of shape (n, N)
     labels : array of shape (n, N)
         0 or 1.
+    left_out : array of shape (n, N), optional
+        1 where an image is neither positive nor negative for a class: the pair has no part in the
+        class's ranking. Such a pair cannot be labelled 1.
 
     Returns
     -------
@@ -117,23 +130,23 @@ def mean_average_precision(
     Raises
     ------
     CoMCError
-        Where shapes differ, a score is NaN, a label is neither 0 nor 1, or no class has a positive.
+        As `average_precision_per_class` does, and where no class has a positive.
 
     References
     ----------
     CoMC (ICML 2024), Tables 1 to 6.
     """
-    per_class = average_precision_per_class(scores, labels)
-    left_out = np.flatnonzero(np.isnan(per_class))
-    if left_out.size == per_class.size:
+    per_class = average_precision_per_class(scores, labels, left_out=left_out)
+    without_positive = np.flatnonzero(np.isnan(per_class))
+    if without_positive.size == per_class.size:
         raise CoMCError(
             f"None of the {per_class.size} classes has a positive image, so there is no mAP; "
             "check the labels."
         )
     return MeanAP(
         value=float(np.nanmean(per_class)),
-        n_classes=per_class.size - left_out.size,
-        left_out=tuple(left_out.tolist()),
+        n_classes=per_class.size - without_positive.size,
+        left_out=tuple(without_positive.tolist()),
     )
 
 
@@ -187,6 +200,7 @@ def bootstrap_map(
     scores: Float[ArrayLike, "n n_labels"],
     labels: Int[ArrayLike, "n n_labels"],
     *,
+    left_out: Int[ArrayLike, "n n_labels"] | None = None,
     seed: int,
     n_resamples: int = 1000,
     level: float = 0.95,
@@ -200,6 +214,8 @@ def bootstrap_map(
     scores : array of shape (n, N)
     labels : array of shape (n, N)
         0 or 1.
+    left_out : array of shape (n, N), optional
+        Pairs without a part in their class's ranking, as in `mean_average_precision`.
     seed : int
     n_resamples : int
         Resamples of n images with replacement.
@@ -219,8 +235,10 @@ def bootstrap_map(
     ----------
     Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 7, 1979.
     """
-    value = mean_average_precision(scores, labels).value
-    samples = bootstrap_samples(scores, labels, seed=seed, n_resamples=n_resamples)
+    value = mean_average_precision(scores, labels, left_out=left_out).value
+    samples = bootstrap_samples(
+        scores, labels, left_out=left_out, seed=seed, n_resamples=n_resamples
+    )
     return _percentile_interval(value, samples, level)
 
 
@@ -228,6 +246,7 @@ def bootstrap_samples(
     scores: Float[ArrayLike, "n n_labels"],
     labels: Int[ArrayLike, "n n_labels"],
     *,
+    left_out: Int[ArrayLike, "n n_labels"] | None = None,
     seed: int,
     n_resamples: int = 1000,
 ) -> Float[np.ndarray, " r"]:
@@ -240,6 +259,8 @@ def bootstrap_samples(
     scores : array of shape (n, N)
     labels : array of shape (n, N)
         0 or 1.
+    left_out : array of shape (n, N), optional
+        Pairs without a part in their class's ranking, as in `mean_average_precision`.
     seed : int
     n_resamples : int
         Resamples of n images with replacement.
@@ -255,7 +276,7 @@ def bootstrap_samples(
         As `mean_average_precision` does, and for fewer than 2 resamples.
     """
     checked_scores, checked_labels = _check(scores, labels, ndim=2)
-    ranked = _rank_classes(checked_scores, checked_labels)
+    ranked = _rank_classes(checked_scores, checked_labels, _kept(left_out, checked_labels))
     counts = _resample_counts(len(checked_scores), n_resamples, seed)
     return np.concatenate([_mean_ap(ranked, chunk) for chunk in counts])
 
@@ -265,6 +286,7 @@ def bootstrap_map_difference(
     scores_b: Float[ArrayLike, "n n_labels"],
     labels: Int[ArrayLike, "n n_labels"],
     *,
+    left_out: Int[ArrayLike, "n n_labels"] | None = None,
     seed: int,
     n_resamples: int = 1000,
     level: float = 0.95,
@@ -279,6 +301,8 @@ def bootstrap_map_difference(
         Scores of the two methods for the same images and classes.
     labels : array of shape (n, N)
         0 or 1.
+    left_out : array of shape (n, N), optional
+        Pairs without a part in their class's ranking, as in `mean_average_precision`.
     seed : int
     n_resamples : int
         Resamples of n images with replacement.
@@ -296,11 +320,11 @@ def bootstrap_map_difference(
         As `bootstrap_map` does.
     """
     value = (
-        mean_average_precision(scores_a, labels).value
-        - mean_average_precision(scores_b, labels).value
+        mean_average_precision(scores_a, labels, left_out=left_out).value
+        - mean_average_precision(scores_b, labels, left_out=left_out).value
     )
     samples_a, samples_b = (
-        bootstrap_samples(scores, labels, seed=seed, n_resamples=n_resamples)
+        bootstrap_samples(scores, labels, left_out=left_out, seed=seed, n_resamples=n_resamples)
         for scores in (scores_a, scores_b)
     )
     return _percentile_interval(value, samples_a - samples_b, level)
@@ -310,7 +334,7 @@ class _RankedClass(NamedTuple):
     """One class's images from the highest score down, reduced to what a weighted AP needs."""
 
     order: np.ndarray
-    """Image at each rank, (n,)."""
+    """Image at each rank, (n,), without those left out."""
     positives: np.ndarray
     """Ranks of the positives, (P,)."""
     last_of_tie: np.ndarray
@@ -319,8 +343,10 @@ class _RankedClass(NamedTuple):
     """For each positive, the last position in `positives` with the same score, (P,)."""
 
 
-def _rank(scores: np.ndarray, labels: np.ndarray) -> _RankedClass:
+def _rank(scores: np.ndarray, labels: np.ndarray, kept: np.ndarray | None) -> _RankedClass:
     order = np.argsort(-scores, kind="stable")
+    if kept is not None:
+        order = order[kept[order]]
     negated = -scores[order]
     positives = np.flatnonzero(labels[order])
     last_of_tie = np.searchsorted(negated, negated[positives], side="right") - 1
@@ -332,14 +358,16 @@ def _rank(scores: np.ndarray, labels: np.ndarray) -> _RankedClass:
     )
 
 
-def _rank_classes(scores: np.ndarray, labels: np.ndarray) -> list[_RankedClass]:
-    return [_rank(s, y) for s, y in zip(scores.T, labels.T, strict=True) if y.any()]
+def _rank_classes(
+    scores: np.ndarray, labels: np.ndarray, kept: Iterable[np.ndarray | None]
+) -> list[_RankedClass]:
+    return [_rank(s, y, k) for s, y, k in zip(scores.T, labels.T, kept, strict=True) if y.any()]
 
 
-def _average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+def _average_precision(scores: np.ndarray, labels: np.ndarray, kept: np.ndarray | None) -> float:
     if not labels.any():
         return float("nan")
-    return float(_weighted_ap(_rank(scores, labels), np.ones((1, len(scores))))[0])
+    return float(_weighted_ap(_rank(scores, labels, kept), np.ones((1, len(scores))))[0])
 
 
 def _weighted_ap(
@@ -408,3 +436,23 @@ def _check(scores: ArrayLike, labels: ArrayLike, *, ndim: int) -> tuple[np.ndarr
         found = np.unique(label_array[~np.isin(label_array, (0, 1))])[0]
         raise CoMCError(f"Labels must be 0 or 1, but {found} is among them; convert them first.")
     return score_array, label_array.astype(bool)
+
+
+def _kept(left_out: ArrayLike | None, labels: np.ndarray) -> Iterable[np.ndarray | None]:
+    """For each class the images that its ranking keeps; None where it keeps them all."""
+    if left_out is None:
+        return repeat(None, labels.shape[1])
+    marks = np.asarray(left_out)
+    if marks.shape != labels.shape:
+        raise CoMCError(
+            f"The pairs left out have the shape {marks.shape} and labels {labels.shape}; expected the same."
+        )
+    if not np.isin(marks, (0, 1)).all():
+        raise CoMCError("The pairs left out must be marked by 0 or 1; convert them first.")
+    both = np.argwhere(marks.astype(bool) & labels)
+    if both.size:
+        raise CoMCError(
+            f"{len(both)} pairs are left out and labelled 1, the first of image {both[0][0]}, class "
+            f"{both[0][1]} (counted from 0); a pair can be only one of both."
+        )
+    return ~marks.T.astype(bool)

@@ -87,6 +87,36 @@ def test_classes_without_positives_are_left_out_and_reported() -> None:
     )
 
 
+@pytest.mark.parametrize("ties", [False, True], ids=["no ties", "ties"])
+def test_pairs_left_out_have_no_part_in_their_class(ties: bool) -> None:
+    scores, labels = _problem(5, ties=ties)
+    left_out = (np.random.default_rng(6).random(labels.shape) < 0.3) & (labels == 0)
+    expected = [
+        average_precision_score(labels[~out, c], scores[~out, c])
+        for c, out in enumerate(left_out.T)
+    ]
+    found = average_precision_per_class(scores, labels, left_out=left_out)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    mean = mean_average_precision(scores, labels, left_out=left_out.astype(np.uint8))
+    assert mean.value == pytest.approx(np.mean(expected), rel=1e-12)
+    assert mean.value > mean_average_precision(scores, labels).value
+
+
+def test_pairs_left_out_are_left_out_of_each_resample() -> None:
+    scores, labels = _problem(1, n=30)
+    left_out = (np.random.default_rng(6).random(labels.shape) < 0.3) & (labels == 0)
+    interval = bootstrap_map(scores, labels, left_out=left_out, seed=4, n_resamples=100)
+    rows = np.random.default_rng(4).integers(30, size=(100, 30))
+    anew = [mean_average_precision(scores[r], labels[r], left_out=left_out[r]).value for r in rows]
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(anew, [0.025, 0.975]))
+    assert interval.value == mean_average_precision(scores, labels, left_out=left_out).value
+    difference = bootstrap_map_difference(
+        scores, 0 * scores, labels, left_out=left_out, seed=4, n_resamples=100
+    )
+    nothing = mean_average_precision(0 * scores, labels, left_out=left_out).value
+    assert difference.value == interval.value - nothing
+
+
 @pytest.mark.parametrize("k", [1, 3, 6])
 def test_top_k_is_a_literal_loop(k: int) -> None:
     scores, labels = _problem(3)
@@ -174,6 +204,15 @@ NAN_SCORES = np.array([[0.5, 0.2], [0.1, np.nan]])
         (lambda: mean_average_precision(SCORES[:0], LABELS[:0]), "non-empty"),
         (lambda: mean_average_precision(SCORES, 2 * LABELS - 1), "0 or 1, but -1"),
         (lambda: mean_average_precision(SCORES, 0 * LABELS), "None of the 2 classes"),
+        (
+            lambda: mean_average_precision(SCORES, LABELS, left_out=LABELS[:1]),
+            r"left out have the shape \(1, 2\) and labels \(2, 2\)",
+        ),
+        (lambda: mean_average_precision(SCORES, LABELS, left_out=LABELS + 1), "marked by 0 or 1"),
+        (
+            lambda: mean_average_precision(SCORES, LABELS, left_out=[[0, 1], [0, 1]]),
+            "1 pairs are left out and labelled 1, the first of image 1, class 1",
+        ),
         (lambda: top_k_metrics(SCORES, 0 * LABELS, 1), "No image has a label"),
         (lambda: top_k_metrics(SCORES, LABELS, 3), "k is 3"),
         (lambda: top_k_metrics(SCORES, LABELS, 0), "k is 0"),

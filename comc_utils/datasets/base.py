@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from comc_utils.datasets.image_files import image_errors, name_some
 from comc_utils.errors import CoMCError
 from comc_utils.labels import check_label_names
 
@@ -40,11 +42,19 @@ class MultiLabelImages:
     fingerprint : str
         Stands for the pixels of all images in their order, e.g. a SHA-256: the key under which their
         embeddings are cached.
+    left_out : ndarray of uint8 [n, N], optional
+        1 where class j is neither shown nor absent in image i, as VOC's difficult objects; the pair is to
+        be left out of the class's ranking (`metrics.mean_average_precision`).
+    stated : mapping of str to int or float
+        What is published of the data set, under `describe`'s own names.
+    missing : tuple of str
+        Files that the data set lists and that were passed over because they are not there.
 
     Raises
     ------
     CoMCError
-        Shapes that do not fit, labels other than 0 and 1, names or ids that repeat.
+        Shapes that do not fit, labels other than 0 and 1, names or ids that repeat, a pair left out that
+        is labelled 1.
     """
 
     name: str
@@ -54,12 +64,22 @@ class MultiLabelImages:
     ids: tuple[str, ...] = field(repr=False)
     load_image: Callable[[int], Image.Image] = field(repr=False)
     fingerprint: str = field(repr=False)
+    left_out: UInt8[np.ndarray, "n N"] | None = field(default=None, repr=False)
+    stated: Mapping[str, int | float] = field(default_factory=dict, repr=False)
+    missing: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         place = f"data set {self.name}, split {self.split}"
         check_label_names(self.class_names)
         _check_ids(self.ids, place)
-        _check_labels(self.labels, (len(self.ids), len(self.class_names)), f"labels of {place}")
+        shape = (len(self.ids), len(self.class_names))
+        _check_labels(self.labels, shape, f"labels of {place}")
+        if self.left_out is not None:
+            _check_labels(self.left_out, shape, f"pairs left out of {place}")
+            if (self.left_out & self.labels).any():
+                raise CoMCError(
+                    f"A pair left out of {place} is labelled 1; it can be only one of both."
+                )
         if not self.fingerprint:
             raise CoMCError(f"The fingerprint of {place} is empty; give a hash of its images.")
 
@@ -89,14 +109,39 @@ class MultiLabelImages:
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Data set {self.name} has images 0 to {len(self) - 1}, not {index}.")
-        try:
-            with self.load_image(index) as image:
-                return image.convert("RGB")
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
-            raise CoMCError(
-                f"Image {self.ids[index]} (number {index}) of data set {self.name}, split {self.split}, "
-                f"does not open: {error}. Replace the file, or leave the image out."
-            ) from None
+        what = (
+            f"Image {self.ids[index]} (number {index}) of data set {self.name}, split {self.split},"
+        )
+        with image_errors(what), self.load_image(index) as image:
+            return image.convert("RGB")
+
+    def subset(self, rows: Sequence[int]) -> MultiLabelImages:
+        """Take some of the images.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Each 0 to n-1, none twice.
+
+        Returns
+        -------
+        MultiLabelImages
+            In the order of `rows`, with a fingerprint of its own unless they are all, in order. What is
+            stated of the whole is left out.
+        """
+        rows = [int(row) for row in rows]
+        if rows == list(range(len(self))):
+            return self
+        chosen = hashlib.sha256(f"{self.fingerprint} {rows}".encode())
+        return replace(
+            self,
+            labels=self.labels[rows],
+            ids=tuple(self.ids[row] for row in rows),
+            load_image=lambda index: self.load_image(rows[index]),
+            fingerprint=chosen.hexdigest(),
+            left_out=None if self.left_out is None else self.left_out[rows],
+            stated={},
+        )
 
     def describe(self) -> dict[str, str | int | float]:
         """Sum up the data set.
@@ -105,11 +150,19 @@ class MultiLabelImages:
         -------
         dict
             Data set, split, images, classes, positives, mean labels per image, and the classes without
-            a positive, by name.
+            a positive, by name; what is stated of each beside it, as "images (stated)". Where there are
+            any: the number of pairs left out, and the first of the missing files.
         """
-        return {"data set": self.name, "split": self.split} | describe_labels(
-            self.labels, self.class_names
-        )
+        described: dict[str, str | int | float] = {"data set": self.name, "split": self.split}
+        for key, value in describe_labels(self.labels, self.class_names).items():
+            described[key] = value
+            if key in self.stated:
+                described[f"{key} (stated)"] = self.stated[key]
+        if self.left_out is not None:
+            described["pairs left out"] = int(self.left_out.sum())
+        if self.missing:
+            described["missing"] = name_some(self.missing)
+        return described
 
 
 @dataclass(frozen=True, eq=False)

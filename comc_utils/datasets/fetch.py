@@ -25,6 +25,22 @@ _PARTIAL_CONTENT = 206
 _RANGE_NOT_SATISFIABLE = 416
 
 
+class FetchError(CoMCError):
+    """A file that its address does not give.
+
+    Parameters
+    ----------
+    message : str
+        What went wrong, where, and what to do.
+    reason : str
+        The first of these in a few words, for a list of several addresses.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 def fetch(url: str, path: str | os.PathLike[str], *, sha256: str, progress: bool = False) -> Path:
     """Download a file unless it is there already; what has the name has the checksum.
 
@@ -52,7 +68,7 @@ def fetch(url: str, path: str | os.PathLike[str], *, sha256: str, progress: bool
 
     Raises
     ------
-    CoMCError
+    FetchError
         The server does not give the file, or what it gives has another SHA-256.
     """
     path = Path(path)
@@ -67,7 +83,7 @@ def fetch(url: str, path: str | os.PathLike[str], *, sha256: str, progress: bool
 
 def _fetch(url: str, path: Path, *, sha256: str, progress: bool) -> Path:
     if path.exists():
-        actual = sha256_of(path)
+        actual = sha256_of(path, progress=progress)
         if actual == sha256:
             return path
         os.replace(path, _rejected(path))
@@ -85,21 +101,24 @@ def _fetch(url: str, path: Path, *, sha256: str, progress: bool) -> Path:
         actual = _download(url, part, progress=progress)
     if actual != sha256:
         os.replace(part, _rejected(path))
-        raise CoMCError(
+        raise FetchError(
             f"{url} does not hold the expected file: its SHA-256 is {actual}, expected {sha256}. It is "
-            f"kept aside as {_rejected(path)} and not used; put the right file at {path} by hand."
+            f"kept aside as {_rejected(path)} and not used; put the right file at {path} by hand.",
+            "another file",
         )
     os.replace(part, path)
     return path
 
 
-def sha256_of(path: str | os.PathLike[str]) -> str:
+def sha256_of(path: str | os.PathLike[str], *, progress: bool = False) -> str:
     """SHA-256 of a file's content.
 
     Parameters
     ----------
     path : str or PathLike
         The file.
+    progress : bool
+        Show a progress bar in bytes, where it takes longer than two seconds.
 
     Returns
     -------
@@ -107,9 +126,20 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         64 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with (
+        open(path, "rb") as file,
+        tqdm(
+            desc=f"checking {Path(path).name}",
+            total=os.path.getsize(path),
+            unit="B",
+            unit_scale=True,
+            delay=2,
+            disable=not progress,
+        ) as bar,
+    ):
         while piece := file.read(_PIECE_BYTES):
             digest.update(piece)
+            bar.update(len(piece))
     return digest.hexdigest()
 
 
@@ -128,11 +158,13 @@ def _download(url: str, part: Path, *, progress: bool) -> str:
     try:
         retrying(_append, url, part, progress=progress)
     except requests.RequestException as error:
-        raise CoMCError(
+        status = error.response.status_code if error.response is not None else None
+        raise FetchError(
             f"{url} cannot be fetched: {error}. Check the network and the address, then run again; or "
-            f"put the file at {part.with_suffix('')} by hand."
+            f"put the file at {part.with_suffix('')} by hand.",
+            f"HTTP {status}" if status else "no connection",
         ) from None
-    return sha256_of(part)
+    return sha256_of(part, progress=progress)
 
 
 def _is_passing(error: BaseException) -> bool:

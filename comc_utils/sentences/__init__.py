@@ -1,5 +1,11 @@
 """Label sets to sentences, and the corpus file that keeps them. Knows nothing of CLIP."""
 
+from comc_utils.sentences.cleaning import (
+    CleaningPolicy,
+    CleaningReport,
+    clean_answer,
+    clean_answers,
+)
 from comc_utils.sentences.corpus import (
     Record,
     SentenceGenerator,
@@ -13,8 +19,12 @@ from comc_utils.sentences.prompts import comc_prompt
 from comc_utils.sentences.shipped import language_model_corpus
 
 __all__ = [
+    "CleaningPolicy",
+    "CleaningReport",
     "Record",
     "SentenceGenerator",
+    "clean_answer",
+    "clean_answers",
     "comc_prompt",
     "distinct_share",
     "draw_label_sets",

@@ -1,0 +1,133 @@
+"""NUS-WIDE from files in its official layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from comc_utils.datasets import nuswide
+from comc_utils.datasets.nuswide import load_nuswide
+from comc_utils.errors import CoMCError
+from comc_utils.labels import NUSWIDE
+
+LISTED = ("actor\\0001_2124494179.jpg", "zoo\\0002_17.jpg", "zoo\\0004_9.jpg")
+IDS = ("actor/0001_2124494179.jpg", "zoo/0002_17.jpg", "zoo/0004_9.jpg")
+ANIMAL, ZEBRA = NUSWIDE.class_names.index("animal"), NUSWIDE.class_names.index("zebra")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give three images: none of the concepts; animal; animal and zebra."""
+    monkeypatch.setitem(nuswide.N_IMAGES, "test", 3)
+    write_lines(tmp_path / "ImageList" / "TestImagelist.txt", LISTED)
+    columns = {"animal": "011", "zebra": "001"}
+    for concept in NUSWIDE.official_names:
+        path = tmp_path / "TrainTestLabels" / f"Labels_{concept}_Test.txt"
+        write_lines(path, columns.get(concept, "000"))
+    for number, name in enumerate(IDS):
+        path = tmp_path / "Flickr" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 6), (60 * number, 0, 0)).save(path)
+    return tmp_path
+
+
+def write_lines(path: Path, lines: tuple[str, ...] | str, end: bytes = b"\n") -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"".join(line.encode() + end for line in lines))
+
+
+def test_labels_and_images(root: Path) -> None:
+    images = load_nuswide(root)
+    assert images.ids == IDS
+    assert images.class_names == NUSWIDE.class_names
+    assert np.argwhere(images.labels).tolist() == [[1, ANIMAL], [2, ANIMAL], [2, ZEBRA]]
+    assert abs(images[2].getpixel((4, 3))[0] - 120) < 6
+    described = images.describe()
+    assert (described["images (stated)"], described["classes (stated)"]) == (3, 81)
+    assert (described["labels per image"], described["labels per image (stated)"]) == (1.0, 1.88)
+
+
+def test_other_places_of_the_same_files(root: Path) -> None:
+    expected = load_nuswide(root)
+    (root / "Flickr").rename(root / "images")
+    (root / "Groundtruth").mkdir()
+    (root / "TrainTestLabels").rename(root / "Groundtruth" / "TrainTestLabels")
+    found = load_nuswide(root)
+    assert found.fingerprint == expected.fingerprint
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_line_ends_and_blank_lines_of_other_systems(root: Path) -> None:
+    expected = load_nuswide(root).labels
+    for path in (root / "TrainTestLabels").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\n", b" \r\n") + b"\r\n\r\n")
+    write_lines(root / "ImageList" / "TestImagelist.txt", (*LISTED, ""), b"\r\n")
+    images = load_nuswide(root)
+    assert images.ids == IDS
+    np.testing.assert_array_equal(images.labels, expected)
+
+
+def test_training_split(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(nuswide.N_IMAGES, "train", 1)
+    write_lines(root / "ImageList" / "TrainImagelist.txt", LISTED[1:2])
+    for concept in NUSWIDE.official_names:
+        write_lines(root / "TrainTestLabels" / f"Labels_{concept}_Train.txt", "1")
+    images = load_nuswide(root, "train")
+    assert images.ids == IDS[1:2]
+    assert images.labels.all()
+    assert "labels per image (stated)" not in images.describe()
+
+
+def test_missing_images_are_counted_and_named(root: Path) -> None:
+    (root / "Flickr" / IDS[1]).unlink()
+    with pytest.raises(CoMCError, match=f"2 of the 3 images of NUS-WIDE test; missing: {IDS[1]}"):
+        load_nuswide(root)
+    trial = load_nuswide(root, limit=2)
+    assert trial.ids == (IDS[0], IDS[2])
+    assert trial.labels[:, ZEBRA].tolist() == [0, 1]
+    assert trial.missing == (IDS[1],)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "message"),
+    [
+        (
+            "TrainTestLabels/Labels_sky_Test.txt",
+            "01",
+            "sky_Test.txt has 2 lines, but the list .* 3",
+        ),
+        ("TrainTestLabels/Labels_sky_Test.txt", "0100", "has 4 lines"),
+        ("TrainTestLabels/Labels_sky_Test.txt", "012", "sky_Test.txt, line 3 says '2'"),
+        ("TrainTestLabels/Labels_sky_Test.txt", ("0", "1 0", "0"), "line 2 says '1 0'"),
+        ("TrainTestLabels/Labels_sky_Test.txt", ("0", "", "0"), "line 2 says ''"),
+        ("ImageList/TestImagelist.txt", LISTED[:2], "has 2 images, but NUS-WIDE test has 3"),
+        ("ImageList/TestImagelist.txt", LISTED[:2] + LISTED[1:2], "1 ids of .* repeat"),
+    ],
+)
+def test_damaged_files(root: Path, name: str, lines: tuple[str, ...] | str, message: str) -> None:
+    write_lines(root / name, lines)
+    with pytest.raises(CoMCError, match=message):
+        load_nuswide(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("TrainTestLabels/Labels_sky_Test.txt", "Labels_sky_Test.txt is missing; get it from http"),
+        ("ImageList/TestImagelist.txt", "TestImagelist.txt is missing; get it from http"),
+        ("TrainTestLabels", "no folder TrainTestLabels or Groundtruth/TrainTestLabels"),
+        ("Flickr", "no folder Flickr or images"),
+    ],
+)
+def test_missing_parts(root: Path, name: str, message: str) -> None:
+    (root / name).rename(root / "elsewhere")
+    with pytest.raises(CoMCError, match=message):
+        load_nuswide(root)
+
+
+def test_unknown_split(root: Path) -> None:
+    with pytest.raises(CoMCError, match="no split 'val'; its splits: test, train"):
+        load_nuswide(root, "val")
