@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -68,6 +69,21 @@ MODELS = {
             "attn_pooler_heads": 2,
         },
         "custom_text": True,
+    },
+    "test-vit-ragged": {
+        **TINY_VIT,
+        "vision_cfg": {**TINY_VIT["vision_cfg"], "image_size": 30},  # no multiple of the patch
+    },
+    "test-timm": {
+        "embed_dim": 32,
+        "vision_cfg": {
+            "timm_model_name": "convnext_atto",
+            "timm_model_pretrained": False,
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "image_size": 64,
+        },
+        "text_cfg": TINY_TEXT,
     },
 }
 SENTENCES = [
@@ -441,6 +457,7 @@ def assert_holds(clip, state) -> None:
     assert loaded.keys() == state.keys()
     for name, tensor in state.items():
         assert torch.equal(loaded[name], tensor.to(loaded[name].dtype))
+    assert {t.dtype for t in loaded.values() if t.is_floating_point()} == {torch.float32}
 
 
 def test_every_file_format_gives_the_same_weights(state, tmp_path):
@@ -492,7 +509,7 @@ def test_a_plain_tag_is_no_tag_of_the_quickgelu_name():
 def archive(small_resnet, tmp_path_factory):
     """A TorchScript archive as OpenAI's: half precision, traced, with the three scalars."""
     path = tmp_path_factory.mktemp("archive") / "tiny.pt"
-    model = small_resnet.model
+    model = copy.deepcopy(small_resnet.model)  # half() below reaches through the trace
     for name, value in {"input_resolution": 64, "context_length": 77, "vocab_size": 49408}.items():
         if hasattr(model, name):
             delattr(model, name)
@@ -507,14 +524,15 @@ def archive(small_resnet, tmp_path_factory):
             },
         )
         traced.half().save(str(path))
-    for name in ("input_resolution", "context_length", "vocab_size"):
-        del model._buffers[name]
-    model.context_length, model.vocab_size = 77, 49408
     return path
 
 
 def test_a_torchscript_archive_is_read(archive, state):
-    assert_holds(load_clip("test-resnet-quickgelu", archive), state)
+    clip = load_clip("test-resnet-quickgelu", archive)
+    assert_holds(clip, state)
+    larger = load_clip("test-resnet-quickgelu", archive, image_size=96)
+    assert larger.model.visual.attnpool.positional_embedding.shape[0] == 1 + 3 * 3
+    assert larger.fingerprint != clip.fingerprint
     with pytest.raises(CoMCError, match=r"OpenAI's.*'test-resnet-quickgelu'"):
         load_clip("test-resnet", archive)
 
@@ -601,10 +619,120 @@ def test_weights_of_another_architecture(state, tmp_path):
         load_clip("test-resnet-deeper-quickgelu", path)
     with pytest.raises(CoMCError, match="is not of model 'test-vit'"):
         load_clip("test-vit", path)
+    with pytest.raises(CoMCError, match="is not of model 'test-resnet-deep.*miss"):
+        load_clip("test-resnet-deeper-quickgelu", path, image_size=96)
     state["text_projection"] = state["text_projection"][:, :16].contiguous()
     save_file(state, path)
     with pytest.raises(CoMCError, match=r"text_projection has shape \(64, 16\) where \(64, 32\)"):
         load_clip("test-resnet-quickgelu", path)
+
+
+def test_a_vision_transformers_weights_for_a_resnet(vit, tmp_path):
+    path = tmp_path / "vit.pt"
+    torch.save(vit.model.state_dict(), path)
+    with pytest.raises(CoMCError, match=r"vit\.pt is not of model 'RN50-quickgelu'") as raised:
+        load_clip("RN50-quickgelu", path)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 400
+
+
+# Another input size
+
+
+def test_other_towers_keep_their_size():
+    assert load_clip("test-timm", None).image_size == 64
+    with pytest.raises(CoMCError, match="image tower TimmModel .*'test-timm' cannot be changed"):
+        load_clip("test-timm", None, image_size=96)
+
+
+@pytest.mark.parametrize(("name", "own_size"), [("test-resnet-quickgelu", 64), ("test-vit", 32)])
+def test_the_own_size_changes_nothing(name, own_size):
+    plain = load_clip(name, None)
+    same = load_clip(name, None, image_size=own_size)
+    assert_holds(same, plain.model.state_dict())
+    assert same.fingerprint == plain.fingerprint
+    assert same.image_size == plain.image_size == own_size
+
+
+@pytest.mark.parametrize(("image_size", "n_regions"), [(16, 4), (48, 36), (80, 100)])
+@pytest.mark.parametrize("resize", ["crop", "plain"])
+def test_a_vision_transformer_at_another_size_equals_open_clips(
+    vit, images, tmp_path, image_size, n_regions, resize
+):
+    path = tmp_path / "weights.pt"
+    torch.save(vit.model.state_dict(), path)
+    clip = load_clip("test-vit", path, image_size=image_size)
+    assert clip.image_size == image_size
+    expected_model = open_clip.create_model(
+        "test-vit", pretrained=str(path), force_image_size=image_size
+    ).eval()
+    mode = {"crop": "shortest", "plain": "squash"}[resize]
+    with torch.no_grad():
+        expected = expected_model.encode_image(open_clip_pixels(clip, images, mode))
+    given = clip.encode_images(images, resize=resize)
+    assert_close(given.global_embeddings, unit(expected))
+    assert given.local_embeddings.shape == (3, n_regions, 32)
+    assert_close(clip.encode_text(SENTENCES), vit.encode_text(SENTENCES))
+
+
+@pytest.mark.parametrize(("image_size", "side"), [(32, 1), (96, 3), (160, 5)])
+@pytest.mark.parametrize("resize", ["crop", "plain"])
+def test_a_resnet_at_another_size_equals_open_clips(
+    small_resnet, images, tmp_path, image_size, side, resize
+):
+    path = tmp_path / "weights.pt"
+    state = small_resnet.model.state_dict()
+    torch.save(state, path)
+    clip = load_clip("test-resnet-quickgelu", path, image_size=image_size)
+    assert clip.image_size == image_size
+    # open_clip interpolates for vision transformers alone, so the embedding is stretched here.
+    key = "visual.attnpool.positional_embedding"
+    first, cells = state[key][:1], state[key][1:]
+    cells = cells.T.reshape(1, -1, 2, 2)  # (1, c, rows, columns)
+    cells = interpolate(cells, size=(side, side), mode="bicubic", antialias=True)
+    state[key] = torch.cat([first, cells[0].flatten(1).T])
+    expected_model = open_clip.create_model(
+        "test-resnet-quickgelu", pretrained_image=False, force_image_size=image_size
+    ).eval()
+    expected_model.load_state_dict(state)
+    mode = {"crop": "shortest", "plain": "squash"}[resize]
+    with torch.no_grad():
+        expected = unit(expected_model.encode_image(open_clip_pixels(clip, images, mode)))
+    given = clip.encode_images(images, resize=resize)
+    assert_close(given.global_embeddings, expected)
+    assert given.local_embeddings.shape == (3, side**2, 32)
+    assert (given.global_embeddings - given.global_without_position).abs().max() > 1e-3
+
+
+def test_rn50_at_another_size():
+    clip = load_clip("RN50-quickgelu", None, image_size=288)
+    assert clip.image_size == 288
+    image = Image.effect_noise((300, 320), 60)
+    assert clip.encode_images([image]).local_embeddings.shape == (1, 81, 1024)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("test-resnet-quickgelu", (32, 64, 96)), ("test-vit", (16, 32, 48))]
+)
+def test_no_two_sizes_share_a_fingerprint(name, sizes):
+    plain = load_clip(name, None)
+    fingerprints = [load_clip(name, None, image_size=size).fingerprint for size in sizes]
+    assert len(set(fingerprints)) == len(sizes)
+    assert fingerprints[1] == plain.fingerprint
+
+
+@pytest.mark.parametrize("image_size", [0, -64, 1, 65, 63, 100])
+def test_sizes_that_no_grid_fits(image_size):
+    with pytest.raises(CoMCError, match=rf"image_size is {image_size}; .* multiple of 32"):
+        load_clip("test-resnet-quickgelu", None, image_size=image_size)
+    with pytest.raises(CoMCError, match=rf"image_size is {image_size}; .* multiple of 8"):
+        load_clip("test-vit", None, image_size=image_size)
+
+
+def test_a_size_of_the_same_grid_is_refused():
+    """Its weights would have the fingerprint of the model's own size."""
+    assert load_clip("test-vit-ragged", None, image_size=30).image_size == 30
+    with pytest.raises(CoMCError, match=r"image_size is 24; .* made for 30 pixels"):
+        load_clip("test-vit-ragged", None, image_size=24)
 
 
 def test_custom_text_models_take_the_flat_layout(vit, tmp_path):
@@ -645,6 +773,11 @@ def test_a_tag_is_read_like_a_file(monkeypatch, state, tmp_path):
     clip = load_clip("test-resnet-quickgelu", "openai")
     assert_holds(clip, state)
     assert clip.model.visual.preprocess_cfg["mean"] == (0.5, 0.5, 0.5)
+    larger = load_clip("test-resnet-quickgelu", "openai", image_size=96)
+    assert larger.model.visual.preprocess_cfg["mean"] == (0.5, 0.5, 0.5)
+    assert (larger.image_size, clip.image_size) == (96, 64)
+    same = load_clip("test-resnet-quickgelu", path, image_size=96)
+    assert larger.fingerprint == same.fingerprint != clip.fingerprint
     tag["quick_gelu"] = False
     with pytest.raises(CoMCError, match="use the model name 'test-resnet'"):
         load_clip("test-resnet-quickgelu", "openai")

@@ -7,14 +7,16 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import open_clip
 import torch
 from open_clip.convert import convert_state_dict
-from open_clip.model import convert_to_custom_text_state_dict
+from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from comc_utils.encoders.clip import Clip
@@ -23,6 +25,8 @@ from comc_utils.errors import CoMCError
 from comc_utils.tensor_hash import hash_tensors
 
 _QUICKGELU = "-quickgelu"
+_RESNET_STRIDE = 32
+"""Input pixels per cell of a ModifiedResNet's last feature map, along each side."""
 
 
 def load_clip(
@@ -33,6 +37,7 @@ def load_clip(
     device: str | torch.device = "cpu",
     seed: int = 0,
     plain_gelu: bool = False,
+    image_size: int | None = None,
 ) -> Clip:
     """Load a CLIP model of open_clip's.
 
@@ -63,6 +68,12 @@ def load_clip(
     plain_gelu : bool
         The caller's word that a weights file was trained with plain GELU (LAION's, DataComp's).
         Needed only for a file and a plain name that has a ``-quickgelu`` twin.
+    image_size : int, optional
+        Side of the square input in pixels, where it is not to be the model's own (224 for most): a
+        multiple of 32 for a ModifiedResNet, of the patch for a vision transformer. The positional
+        embedding is interpolated as open_clip does for fine-tuning (bicubic, antialiased), its
+        first token kept; every other weight stays. The number of local embeddings K grows with the
+        square of it, and so does the time, more than that for a vision transformer.
 
     Returns
     -------
@@ -73,7 +84,8 @@ def load_clip(
     ------
     CoMCError
         Unknown name or tag; weights missing, damaged, unsafe, of another architecture or
-        activation; a tokenizer of another vocabulary; a download that failed.
+        activation; a tokenizer of another vocabulary; a download that failed; an input size that
+        the image tower cannot have.
     """
     config = _model_config(name)
     tag = get_pretrained_cfg(name, weights) if isinstance(weights, str) else {}
@@ -95,6 +107,8 @@ def load_clip(
     model = _build_model(name, tag, device, seed)
     if file is not None:
         _load_tensors(model, name, path, file.tensors)
+    if image_size is not None:
+        model = _at_image_size(model, name, tag, device, image_size)
     if isinstance(model.visual, ModifiedResNet):
         # Convolutions are faster in this memory layout, on CPUs as well.
         model.visual.to(memory_format=torch.channels_last)
@@ -162,7 +176,11 @@ def _read_tag(name: str, weights: str, tag: Mapping[str, Any]) -> tuple[WeightsF
 
 
 def _build_model(
-    name: str, tag: Mapping[str, Any], device: str | torch.device, seed: int
+    name: str,
+    tag: Mapping[str, Any],
+    device: str | torch.device,
+    seed: int = 0,
+    image_size: int | None = None,
 ) -> nn.Module:
     # open_clip initialises from torch's global generator; the fork gives the caller's state back.
     with _quiet_logging(), torch.random.fork_rng(devices=[]):
@@ -173,6 +191,7 @@ def _build_model(
                 device=device,
                 pretrained_image=False,
                 pretrained_text=False,
+                force_image_size=image_size,
                 force_preprocess_cfg=dict(tag),
             )
         # Towers of timm and transformers bring their own exceptions, network errors among them.
@@ -219,6 +238,45 @@ def _load_tensors(model: nn.Module, name: str, path: Path, tensors: Mapping[str,
             "differences); give the name of the model that the file was made for."
         )
     model.load_state_dict(state)
+
+
+def _at_image_size(
+    model: nn.Module,
+    name: str,
+    tag: Mapping[str, Any],
+    device: str | torch.device,
+    image_size: int,
+) -> nn.Module:
+    """Give the model for another input size, with the same weights."""
+    visual = model.visual
+    if isinstance(visual, ModifiedResNet):
+        own_size, stride = visual.image_size, _RESNET_STRIDE
+        key = "visual.attnpool.positional_embedding"
+    elif isinstance(visual, VisionTransformer):
+        own_size, stride = visual.image_size[0], visual.patch_size[0]
+        key = "visual.positional_embedding"
+    else:
+        raise CoMCError(
+            f"The input size of the image tower {type(visual).__name__} of model {name!r} cannot be "
+            "changed; leave image_size out, or use a ModifiedResNet or a VisionTransformer."
+        )
+    if image_size == own_size:
+        return model
+    # Between multiples the grid, and with it the weights' fingerprint, would stay the same.
+    if image_size < stride or image_size % stride or own_size % stride:
+        raise CoMCError(
+            f"image_size is {image_size}; the image tower of model {name!r}, made for {own_size} "
+            f"pixels, can be changed from one multiple of {stride} to another."
+        )
+    state = model.state_dict()
+    # open_clip's function looks for the embedding where vision transformers have it, and for the
+    # grid in an attribute that only they have: by itself it leaves an attention pool's as it is.
+    embedding = {"visual.positional_embedding": state[key]}
+    grid = SimpleNamespace(grid_size=(image_size // stride, image_size // stride))
+    resize_pos_embed(embedding, SimpleNamespace(visual=grid))
+    resized = _build_model(name, tag, device, image_size=image_size)
+    resized.load_state_dict(state | {key: embedding["visual.positional_embedding"]})
+    return resized
 
 
 def _matching_tokenizer(
