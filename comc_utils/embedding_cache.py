@@ -41,7 +41,9 @@ class EmbeddingCache:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
 
-    def get(self, key: Key, compute: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def get(
+        self, key: Key, compute: Callable[[], Mapping[str, Tensor]], *, check: bool = True
+    ) -> dict[str, Tensor]:
         """Read the tensors of a key, or compute and store them.
 
         Parameters
@@ -51,6 +53,9 @@ class EmbeddingCache:
             input. The order of its entries does not matter.
         compute : callable
             Gives the tensors by name, of any shapes. Called only where no sound file is there.
+        check : bool
+            Whether the checksum is computed, for which all bytes are read. Without it the tensors' bytes are
+            read from disk when they are used.
 
         Returns
         -------
@@ -63,7 +68,7 @@ class EmbeddingCache:
             The key holds something that JSON cannot hold exactly, or the folder cannot be written.
         """
         path = self.path(key)
-        tensors = self._look_up(key)
+        tensors = self._look_up(key, check)
         if tensors is not None:
             return tensors
         with _naming_the_folder(path):
@@ -71,20 +76,20 @@ class EmbeddingCache:
             lock = FileLock(path.with_suffix(".lock")).acquire()
         with lock:
             # Another process may have stored them while this one waited.
-            tensors = self._look_up(key)
+            tensors = self._look_up(key, check)
             if tensors is None:
                 tensors = _storable(compute())
                 with _naming_the_folder(path):
                     _write(path, _canonical_json(key), tensors)
         return tensors
 
-    def _look_up(self, key: Key) -> dict[str, Tensor] | None:
+    def _look_up(self, key: Key, check: bool) -> dict[str, Tensor] | None:
         """Read the tensors of a key; without a lock, for files appear whole or not at all."""
         path = self.path(key)
         if not path.exists():
             return None
         try:
-            return _read(path, _canonical_json(key))
+            return _read(path, _canonical_json(key), check)
         except (_DamagedFileError, SafetensorError, OSError) as error:
             warnings.warn(
                 f"Cached embeddings {path} cannot be used ({error}); computing them again.",
@@ -157,13 +162,13 @@ def _storable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return storable
 
 
-def _read(path: Path, key_json: str) -> dict[str, Tensor]:
+def _read(path: Path, key_json: str, check: bool) -> dict[str, Tensor]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
     if metadata.get("key") != key_json:
         raise _DamagedFileError("it was stored under another key")
-    if metadata.get("sha256") != hash_tensors(tensors):
+    if check and metadata.get("sha256") != hash_tensors(tensors):
         raise _DamagedFileError("its checksum differs")
     return tensors
 

@@ -24,7 +24,7 @@ def clip_dpt_scores(
     ----------
     global_embeddings : Tensor of shape (n, d)
         Unit length.
-    local_embeddings : Tensor of shape (n, K, d)
+    local_embeddings : Tensor or ShardedEmbeddings of shape (n, K, d)
         Embeddings of K regions, unit length.
     label_embeddings : Tensor of shape (N, d)
         Text embeddings of the label prompts, unit length.
@@ -57,7 +57,9 @@ def clip_dpt_scores(
             "region, to go with the global embeddings."
         )
     chunks = []
-    for regions in local_embeddings.split(chunk_size):
+    for start in range(0, n, chunk_size):
+        # Half-precision ones come from shards.
+        regions = local_embeddings[start : start + chunk_size].to(label_embeddings.dtype)
         logits = scale * regions @ label_embeddings.T  # (chunk, K, N)
         chunks.append((logits.softmax(dim=1) * logits).sum(dim=1))
     local_logits = torch.cat(chunks) if chunks else global_logits
