@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,33 +21,42 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from comc_utils.backbones import load_backbone
 from comc_utils.baselines import clip_dpt_scores, zero_shot_scores
 from comc_utils.classifier import LinearClassifier, train_classifier
 from comc_utils.datasets.base import MultiLabelEmbeddings, MultiLabelImages
+from comc_utils.datasets.benchmarks import load_benchmark
 from comc_utils.datasets.coco500 import folds, load_coco500
 from comc_utils.datasets.miniworld import load_miniworld
+from comc_utils.datasets.voc2007 import load_voc2007
 from comc_utils.embedding_cache import EmbeddingCache
-from comc_utils.encoders import Clip, load_clip
+from comc_utils.encoders import Clip
 from comc_utils.errors import CoMCError
 from comc_utils.inference import ScoreComponents, score_components
 from comc_utils.labels import label_prompt
-from comc_utils.miniworld_clip import register_models, tokenizer, weights_path
 from comc_utils.paths import cache_dir
 from comc_utils.presets import Preset
 from comc_utils.profiles import Profile, get_profile
-from comc_utils.sentences import Record, draw_label_sets, label_matrix
+from comc_utils.sentences import Record, draw_label_sets, label_matrix, read_corpus
 from comc_utils.sentences.grammar import Grammar
 from comc_utils.sentences.templates import (
     PLAIN_COPIES,
     plain_prompt_records,
     template_records,
 )
+from comc_utils.sharded_embeddings import ShardedEmbeddings, store_in_shards
 
 N_FOLDS = 5
-SMOKE_SENTENCES = 2_000
+SMOKE_SENTENCES = 500
 SMOKE_IMAGES = 200
+SMOKE_PROMPTS = 8
+"""A smoke run takes one in so many of the prompts that a preset adds to the sentences."""
 SMOKE_EPOCHS = 10
 """A smoke run on fixed text takes one in so many epochs."""
+LARGE_BYTES = 2**31
+"""Local embeddings that take more, in single precision, are kept in shards."""
+FEW_IMAGES = 5_000
+"""Fewer never do, at 224 pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +74,8 @@ class Experiment(ABC):
         A small share of text and images, for a run of seconds.
     data : Path or None
         Folder of the profile's data, where it is not fetched or drawn.
+    limit : int or None
+        A trial on this many test images at most; None for all.
     """
 
     profile: Profile
@@ -71,6 +83,7 @@ class Experiment(ABC):
     seed: int = 0
     smoke: bool = False
     data: Path | None = None
+    limit: int | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -106,6 +119,11 @@ class Experiment(ABC):
     @abstractmethod
     def zero_shot_embeddings(self) -> Float[Tensor, "n d"]:
         """Global unit vectors as CLIP's own `encode_image` gives them."""
+
+    @property
+    def pairs_left_out(self) -> UInt8[np.ndarray, "n N"] | None:
+        """1 where VOC2007's own protocol takes an image out of a class's ranking; elsewhere None."""
+        return None
 
     @property
     @abstractmethod
@@ -217,19 +235,20 @@ class Experiment(ABC):
         parts, order = [], []
         local = self.local_embeddings
         for classifier, (_, image_rows) in zip(classifiers, self.folds, strict=True):
-            rows = list(image_rows)
+            # A slice, where that is all, for embeddings in shards give nothing else.
+            rows = list(image_rows) if len(self.folds) > 1 else slice(None)
             parts.append(
                 score_components(
                     classifier,
                     self.global_embeddings[rows],
-                    None if local is None else local[rows],
+                    local if local is None or len(self.folds) == 1 else local[rows],
                     self.label_embeddings,
                     tau=self.tau if tau is None else tau,
                     renormalise=self.preset.renormalise_mapped,
                 )
             )
-            order += rows
-        return ScoreComponents.concatenate(parts, order)
+            order += image_rows
+        return parts[0] if len(parts) == 1 else ScoreComponents.concatenate(parts, order)
 
     def components(self, *, seed: int | None = None, progress: bool = False) -> ScoreComponents:
         """Train, then score: `score` of `classifiers`.
@@ -268,7 +287,9 @@ class EncodedExperiment(Experiment):
     Attributes
     ----------
     backbone : str
-        open_clip name of the model.
+        As `backbones.load_backbone` takes it.
+    weights : str or Path or None
+        Likewise.
     sentences : tuple of Record or None
         What was written for training, the preset's prompts not counted; None for the profile's own: the
         grammar's, in full richness.
@@ -277,6 +298,7 @@ class EncodedExperiment(Experiment):
     """
 
     backbone: str = ""
+    weights: str | Path | None = None
     sentences: tuple[Record, ...] | None = None
     n_sentences: int | None = None
     cache: EmbeddingCache = field(
@@ -286,13 +308,28 @@ class EncodedExperiment(Experiment):
     @cached_property
     def clip(self) -> Clip:
         """The frozen towers."""
-        return load_backbone(self.backbone)
+        return load_backbone(self.backbone, self.weights)
 
     @cached_property
     def images(self) -> MultiLabelImages:
         """The test split."""
-        n_images = SMOKE_IMAGES if self.smoke else self.profile.n_images
-        return load_miniworld("test", n_images)
+        limit = self._limit
+        if self.profile.images == "drawn":
+            return load_miniworld(
+                "test", min(limit or self.profile.n_images, self.profile.n_images)
+            )
+        return load_benchmark(self.profile.name, self.data, limit=limit)
+
+    @cached_property
+    def labelled_images(self) -> MultiLabelImages:
+        """The training split, for few-shot learning; in a trial a share of it, more than of the test split."""
+        if self.profile.images == "drawn":
+            return load_miniworld(self.profile.training_split, 600 if self.smoke else 4000)
+        # Rare classes have to be among them.
+        limit = None if self.limit is None else 20 * self.limit
+        return load_benchmark(
+            self.profile.name, self.data, self.profile.training_split, limit=limit
+        )
 
     @cached_property
     def corpus(self) -> list[Record]:
@@ -304,7 +341,7 @@ class EncodedExperiment(Experiment):
         )
         prompts = (
             template_records(self.class_names) if self.preset.templates_in_training_text else []
-        )
+        )[:: SMOKE_PROMPTS if self.smoke else 1]
         return [*written[:n_sentences], *prompts]
 
     @cached_property
@@ -323,6 +360,12 @@ class EncodedExperiment(Experiment):
     def image_labels(self) -> np.ndarray:
         return self.images.labels
 
+    @cached_property
+    def pairs_left_out(self) -> np.ndarray | None:
+        if self.profile.name != "voc2007":
+            return None
+        return load_voc2007(self.data, difficult="left out", limit=self._limit).left_out
+
     @property
     def zero_shot_embeddings(self) -> Tensor:
         return self._image_embeddings["with position"]
@@ -333,7 +376,7 @@ class EncodedExperiment(Experiment):
         return self._image_embeddings[kind]
 
     @property
-    def local_embeddings(self) -> Tensor:
+    def local_embeddings(self) -> Tensor | ShardedEmbeddings:
         return self._image_embeddings["local"]
 
     @property
@@ -353,28 +396,49 @@ class EncodedExperiment(Experiment):
         compute = lambda: {"text": self.clip.encode_text(texts, progress=len(texts) > 1000)}  # noqa: E731
         return self.cache.get(key, compute)["text"]
 
-    def embed_images(self, images: MultiLabelImages) -> dict[str, Tensor]:
+    def embed_images(self, images: MultiLabelImages) -> dict[str, Tensor | ShardedEmbeddings]:
         """Unit vectors of images, from the cache where they are there.
+
+        Where local embeddings would fill memory they are kept in half precision, in shards, and read a few
+        rows at a time. A cosine moves by less than 1e-4 by that.
 
         Returns
         -------
-        dict of str to Tensor
+        dict of str to Tensor or ShardedEmbeddings
             ``with position`` and ``without position`` [n, d], ``local`` [n, K, d].
         """
         key = self._key("images") | {"images": images.fingerprint, "resize": self.preset.resize}
 
-        def compute() -> dict[str, Tensor]:
-            embedded = self.clip.encode_images(images, resize=self.preset.resize, progress=True)
+        def compute(rows: range) -> dict[str, Tensor]:
+            part = images.subset(rows)
+            embedded = self.clip.encode_images(part, resize=self.preset.resize, progress=True)
             return {
                 "with position": embedded.global_embeddings,
                 "without position": embedded.global_without_position,
                 "local": embedded.local_embeddings,
             }
 
-        return self.cache.get(key, compute)
+        def compute_half(rows: range) -> dict[str, Tensor]:
+            computed = compute(rows)
+            return computed | {"local": computed["local"].half()}
+
+        if len(images) < FEW_IMAGES:
+            return self.cache.get(key, lambda: compute(range(len(images))))
+        n_numbers = self.clip.encode_images(images.subset([0])).local_embeddings.numel()
+        if 4 * n_numbers * len(images) < LARGE_BYTES:
+            return self.cache.get(key, lambda: compute(range(len(images))))
+        half = key | {"local": "float16"}
+        stored = store_in_shards(self.cache, half, len(images), 2 * n_numbers, compute_half)
+        return {
+            name: sharded if name == "local" else sharded[:] for name, sharded in stored.items()
+        }
+
+    @property
+    def _limit(self) -> int | None:
+        return min(self.limit or SMOKE_IMAGES, SMOKE_IMAGES) if self.smoke else self.limit
 
     @cached_property
-    def _image_embeddings(self) -> dict[str, Tensor]:
+    def _image_embeddings(self) -> dict[str, Tensor | ShardedEmbeddings]:
         return self.embed_images(self.images)
 
     def _key(self, what: str) -> dict[str, str]:
@@ -466,10 +530,12 @@ def load_experiment(
     *,
     preset: Preset | None = None,
     backbone: str | None = None,
+    weights: str | Path | None = None,
     seed: int = 0,
     smoke: bool = False,
     data: str | Path | None = None,
-    sentences: Sequence[Record] | None = None,
+    limit: int | None = None,
+    sentences: Sequence[Record] | str | Path | None = None,
     n_sentences: int | None = None,
 ) -> Experiment:
     """Make a profile ready.
@@ -481,12 +547,18 @@ def load_experiment(
     preset : Preset, optional
         In place of the profile's own.
     backbone : str, optional
-        One of the profile's backbones; the first by default.
+        The profile's first by default. Where images are files, any name that `backbones.load_backbone`
+        takes; elsewhere one of the profile's.
+    weights : str or Path, optional
+        In place of the profile's own, where images are files: a tag of open_clip's, a file, or a folder
+        with a file for each backbone.
     seed : int
     smoke : bool
     data : str or Path, optional
         Folder of the profile's data.
-    sentences : sequence of Record, optional
+    limit : int, optional
+        A trial on this many test images at most: those that come first.
+    sentences : sequence of Record or path of a corpus, optional
         Training text in place of the profile's own, where the profile has a text tower.
     n_sentences : int, optional
         Number of sentences in place of the profile's own, where it has a writer.
@@ -498,49 +570,54 @@ def load_experiment(
     Raises
     ------
     CoMCError
-        For an unknown profile, a backbone that the profile does not have, or sentences for a profile
-        that cannot embed them.
+        For an unknown profile, a backbone that the profile does not have, a limit below 1, or sentences,
+        weights or a limit for a profile that cannot use them.
     """
     chosen = get_profile(profile)
     backbone = backbone or chosen.backbones[0]
-    if backbone not in chosen.backbones:
-        raise CoMCError(
-            f"Profile {profile!r} has no backbone {backbone!r}; it has {', '.join(chosen.backbones)}."
-        )
+    if chosen.images != "files":
+        if backbone not in chosen.backbones:
+            known = ", ".join(chosen.backbones)
+            raise CoMCError(f"Profile {profile!r} has no backbone {backbone!r}; it has {known}.")
+        if weights is not None:
+            raise CoMCError(f"Profile {profile!r} has its own weights; leave `weights` out.")
+    if limit is not None and limit < 1:
+        raise CoMCError(f"The limit is {limit} images; give 1 or more, or leave it out for all.")
     common = {
         "profile": chosen,
         "preset": preset or chosen.preset,
         "seed": seed,
         "smoke": smoke,
         "data": Path(data) if data else None,
+        "limit": limit,
     }
-    if chosen.draws_scenes:
-        return EncodedExperiment(
-            **common,
-            backbone=backbone,
-            sentences=None if sentences is None else tuple(sentences),
-            n_sentences=n_sentences or (None if sentences is None else len(sentences)),
-        )
-    if smoke:  # the text is small as it is; its many epochs are what takes time
-        fewer = max(common["preset"].warmup_epochs + 1, common["preset"].epochs // SMOKE_EPOCHS)
-        common["preset"] = replace(common["preset"], epochs=fewer)
+    if not chosen.has_towers:
+        return _embeddings_experiment(common, sentences, n_sentences)
+    if isinstance(sentences, str | Path):
+        sentences = read_corpus(sentences)
+    return EncodedExperiment(
+        **common,
+        backbone=backbone,
+        weights=weights or chosen.weights,
+        sentences=None if sentences is None else tuple(sentences),
+        n_sentences=n_sentences or (None if sentences is None else len(sentences)),
+    )
+
+
+def _embeddings_experiment(
+    common: dict[str, Any], sentences: object, n_sentences: int | None
+) -> EmbeddingsExperiment:
+    name, preset = common["profile"].name, common["preset"]
     if sentences is not None or n_sentences is not None:
         raise CoMCError(
-            f"Profile {profile!r} has no text tower, so that its text cannot be exchanged; use its own."
+            f"Profile {name!r} has no text tower, so that its text cannot be exchanged; use its own."
         )
+    if common["limit"] is not None:
+        raise CoMCError(f"Profile {name!r} is small and has no trials; leave the limit out.")
+    if common["smoke"]:  # the text is small as it is; its many epochs are what takes time
+        fewer = max(preset.warmup_epochs + 1, preset.epochs // SMOKE_EPOCHS)
+        common["preset"] = replace(preset, epochs=fewer)
     return EmbeddingsExperiment(**common)
-
-
-def load_backbone(name: str) -> Clip:
-    """Load one of the embedded CLIP models.
-
-    Raises
-    ------
-    CoMCError
-        Where its weights are missing or damaged.
-    """
-    register_models()
-    return load_clip(name, weights_path(name), tokenizer=tokenizer())
 
 
 @lru_cache(maxsize=8)

@@ -19,6 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from comc_utils.datasets.base import UNIT_TOLERANCE
+from comc_utils.datasets.coco2014 import load_captions
 from comc_utils.datasets.miniworld import (
     WORLD_SEED,
     load_miniworld,
@@ -72,20 +73,26 @@ def image_text_pairs(
     Raises
     ------
     CoMCError
-        The data set has fewer pairs.
+        The data set has fewer pairs, or no captions.
     """
-    if isinstance(experiment, EncodedExperiment):
-        world = WORLD_SEED + seed
+    if experiment.profile.images == "drawn":
         kind = "with position" if experiment.preset.positional_embedding else "without position"
+        world = WORLD_SEED + seed
         images = experiment.embed_images(load_miniworld("pairs", n_pairs, seed=world))[kind]
         captions = scene_captions(miniworld_scenes("pairs", n_pairs, seed=world), seed=world)
         return images, experiment.embed_texts(captions)
-    dataset = experiment.dataset
-    if n_pairs > len(dataset):
+    n_images, name = len(experiment.image_ids), experiment.profile.name
+    if n_pairs > n_images:
         raise CoMCError(
-            f"Data set {dataset.name} has {len(dataset)} image-text pairs, not {n_pairs}; ask for fewer."
+            f"Data set {name} has {n_images} image-text pairs, not {n_pairs}; ask for fewer."
         )
-    rows = np.random.default_rng(seed).choice(len(dataset), n_pairs, replace=False)
+    rows = np.random.default_rng(seed).choice(n_images, n_pairs, replace=False)
+    if experiment.profile.images == "files":
+        captions = load_captions(experiment.data, experiment.images)
+        return experiment.global_embeddings[rows], experiment.embed_texts(
+            [captions[i] for i in rows]
+        )
+    dataset = experiment.dataset
     return dataset.image_embeddings[rows], dataset.caption_embeddings[rows]
 
 

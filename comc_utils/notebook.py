@@ -15,7 +15,12 @@ _SHOWN_PACKAGES = ("comc-notebooks", "torch", "open_clip_torch", "numpy", "sciki
 
 
 def begin(
-    notebook: str, *, profile: str, smoke: bool, results: str | os.PathLike[str] | None
+    notebook: str,
+    *,
+    profile: str,
+    smoke: bool,
+    results: str | os.PathLike[str] | None,
+    limit: int | None = None,
 ) -> Outputs:
     """Set the figures' style, print versions, and open the notebook's results folder.
 
@@ -29,6 +34,8 @@ def begin(
         Results of a smoke run go to a folder of their own, so that they never replace full ones.
     results : str or PathLike or None
         The results folder; None for the profile's own in the repository.
+    limit : int, optional
+        Of a trial on so many images: its results, too, go to a folder of their own.
 
     Returns
     -------
@@ -44,7 +51,7 @@ def begin(
     print(f"Python {platform.python_version()}")
     for package in _SHOWN_PACKAGES:
         print(f"{package} {version(package)}")
-    folder = Path(results) if results else results_dir(f"{profile}-smoke" if smoke else profile)
+    folder = Path(results) if results else results_dir(profile, smoke=smoke, limit=limit)
     return Outputs(folder, notebook)
 
 

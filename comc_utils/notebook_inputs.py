@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def inputs_fingerprint(
     *,
     versions: Mapping[str, str],
     tables: Path,
-    data: Path | None = None,
+    data: Sequence[Path] = (),
     results: Path | None = None,
 ) -> str:
     """Sum up in one string all that a notebook's results depend on.
@@ -35,8 +35,8 @@ def inputs_fingerprint(
         Of Python and the packages that can move a number.
     tables : Path
         The folder with the paper's own numbers. It may not exist.
-    data : Path, optional
-        The data folder, of which names, sizes and times of change count: its files may be large.
+    data : sequence of Path
+        Files and folders of data, of which names, sizes and times of change count: they may be large.
     results : Path, optional
         The results' folder, for a notebook that reads what the others left there: their metrics, their tables
         and the data behind their figures.
@@ -52,7 +52,9 @@ def inputs_fingerprint(
         "versions": dict(versions),
         "package": _contents(PACKAGE, _files(PACKAGE)),
         "tables": _contents(tables, _files(tables)),
-        "data": data and {str(file.relative_to(data)): _stamp(file) for file in _files(data)},
+        "data": [
+            (str(file.relative_to(path)), _stamp(file)) for path in data for file in _files(path)
+        ],
         "results": results and _contents(results, _results_of_others(results, path.stem)),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
@@ -148,7 +150,7 @@ def _results_of_others(results: Path, notebook: str) -> set[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    found = [file for file in folder.rglob("*") if file.is_file()]
+    found = sorted(file for file in (folder, *folder.rglob("*")) if file.is_file())
     return [file for file in found if "__pycache__" not in file.parts]
 
 

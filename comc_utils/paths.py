@@ -53,19 +53,24 @@ def repository_root() -> Path:
     )
 
 
-def results_dir(profile: str) -> Path:
+def results_dir(profile: str, *, smoke: bool = False, limit: int | None = None) -> Path:
     """Name the folder of a profile's tables, figures, metrics and executed notebooks.
 
     Parameters
     ----------
     profile : str
         Name of the profile.
+    smoke : bool
+        Of a smoke run, whose results never replace full ones.
+    limit : int, optional
+        Of a trial on so many images, whose results do not either.
 
     Returns
     -------
     Path
         ``results/<profile>`` in the repository, or ``<profile>`` in the folder that the environment
-        variable ``COMC_RESULTS_DIR`` names. It may not exist yet.
+        variable ``COMC_RESULTS_DIR`` names; with ``-trial-<limit>`` or ``-smoke`` at the end. It may not
+        exist yet.
 
     Raises
     ------
@@ -74,4 +79,5 @@ def results_dir(profile: str) -> Path:
     """
     folder = os.environ.get("COMC_RESULTS_DIR")
     root = Path(folder).expanduser().absolute() if folder else repository_root() / "results"
-    return root / profile
+    trial = "" if limit is None else f"-trial-{limit}"
+    return root / f"{profile}{trial}{'-smoke' if smoke else ''}"

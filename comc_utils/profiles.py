@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from comc_utils.errors import CoMCError
-from comc_utils.labels import COCO, VOC2007, LabelSet
+from comc_utils.labels import COCO, NUSWIDE, VOC2007, LabelSet
 from comc_utils.presets import RELEASED, Preset
 
 
@@ -16,12 +17,15 @@ class Profile:
     Attributes
     ----------
     name : str
-        As the command line takes it.
+        As the command line takes it, and of the data set.
     title : str
         For headings.
     label_set : LabelSet
     backbones : tuple of str
         open_clip names; the first is the default.
+    weights : str or None
+        Tag of the backbones' weights in open_clip; None where they come with the package, or where there is
+        no backbone.
     preset : Preset
         Training and inference settings.
     alpha : float
@@ -34,21 +38,62 @@ class Profile:
         Size of the test split.
     reported_dataset : str
         The paper's data set that its numbers are shown beside.
-    draws_scenes : bool
-        Whether the images are drawn by the embedded world.
+    images : {"drawn", "files", "embeddings"}
+        Where images come from: the embedded world draws them, the user has them, or there are only the
+        embeddings that somebody else computed.
+    training_split : str or None
+        Name of the split with labelled images for few-shot learning.
+    captions : bool
+        Whether there are texts that belong to single images.
     """
 
     name: str
     title: str
     label_set: LabelSet
     backbones: tuple[str, ...]
+    weights: str | None
     preset: Preset
     alpha: float
     tau: float | None
     n_sentences: int
     n_images: int
     reported_dataset: str
-    draws_scenes: bool
+    images: Literal["drawn", "files", "embeddings"]
+    training_split: str | None = None
+    captions: bool = True
+
+    @property
+    def has_towers(self) -> bool:
+        """Whether a CLIP model embeds any text and any image here."""
+        return self.images != "embeddings"
+
+
+def _benchmark(
+    name: str,
+    label_set: LabelSet,
+    *,
+    alpha: float,
+    n_images: int,
+    training_split: str,
+    captions: bool,
+) -> Profile:
+    """Describe a benchmark of the paper, with the settings of its section 4.1."""
+    return Profile(
+        name=name,
+        title=label_set.name,
+        label_set=label_set,
+        backbones=("RN50-quickgelu", "RN101-quickgelu", "ViT-B-32-quickgelu"),
+        weights="openai",
+        preset=RELEASED,
+        alpha=alpha,
+        tau=1 / 100,
+        n_sentences=40_000,
+        n_images=n_images,
+        reported_dataset=label_set.name,
+        images="files",
+        training_split=training_split,
+        captions=captions,
+    )
 
 
 PROFILES = {
@@ -59,6 +104,7 @@ PROFILES = {
             title="the embedded world",
             label_set=VOC2007,
             backbones=("miniworld-RN-small", "miniworld-RN-large", "miniworld-ViT"),
+            weights=None,
             preset=RELEASED,
             # The paper's value for MS-COCO, taken before any score was seen.
             alpha=0.7,
@@ -66,13 +112,15 @@ PROFILES = {
             n_sentences=40_000,
             n_images=2_000,
             reported_dataset="VOC2007",
-            draws_scenes=True,
+            images="drawn",
+            training_split="few_shot",
         ),
         Profile(
             name="coco500",
             title="real embeddings of 500 COCO photos",
             label_set=COCO,
             backbones=("ViT-B-16 (embeddings only)",),
+            weights=None,
             # Without noise. A thousand texts instead of 40,000 need more epochs for as many steps.
             preset=replace(RELEASED, name="released, 1,500 steps", noise_std=0.0, epochs=500),
             alpha=0.7,
@@ -80,7 +128,31 @@ PROFILES = {
             n_sentences=500,
             n_images=500,
             reported_dataset="MS-COCO",
-            draws_scenes=False,
+            images="embeddings",
+        ),
+        _benchmark(
+            "voc2007",
+            VOC2007,
+            alpha=0.4,
+            n_images=4_952,
+            training_split="trainval",
+            captions=False,
+        ),
+        _benchmark(
+            "coco2014",
+            COCO,
+            alpha=0.7,
+            n_images=40_504,
+            training_split="train2014",
+            captions=True,
+        ),
+        _benchmark(
+            "nuswide",
+            NUSWIDE,
+            alpha=0.5,
+            n_images=107_859,
+            training_split="train",
+            captions=False,
         ),
     )
 }

@@ -50,6 +50,7 @@ _OWN_PARAMETERS = {
     "SMOKE": "--smoke",
     "RESULTS": "--results",
     "DATA": "--data",
+    "OPTIONS": "--backbone, --weights, --limit and --sentences",
 }
 # What can move a number of the results from one machine to another.
 _RECORDED_PACKAGES = (
@@ -72,6 +73,7 @@ def reproduce(
     profile: str,
     *,
     data: str | os.PathLike[str] | None = None,
+    options: Mapping[str, Any] | None = None,
     smoke: bool = False,
     only: Sequence[str] | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -84,7 +86,7 @@ def reproduce(
 
     Each notebook runs in a kernel of the running interpreter, with the notebooks' folder as working
     folder. It gets those of ``PROFILE``, ``SMOKE``, ``RESULTS`` (the output folder, relative to the
-    notebooks' folder) and ``DATA`` (absolute, with ``data`` only) that it declares. The executed
+    notebooks' folder), ``DATA`` (absolute) and ``OPTIONS`` that it declares. The executed
     copy, without time stamps, progress bars and absolute paths, is written in one step to
     ``<output>/notebooks``, the run times to ``<output>/run.json``. Every parameter is checked
     before the first notebook starts.
@@ -101,13 +103,16 @@ def reproduce(
         Name of the profile.
     data : str or PathLike, optional
         Folder with the profile's data.
+    options : mapping of str to object, optional
+        More of what `experiment.load_experiment` takes: ``backbone``, ``weights``, ``limit``,
+        ``sentences``, ``n_sentences``. Paths that exist are made absolute.
     smoke : bool
         A run of seconds, on little data.
     only : sequence of str, optional
         Names of notebooks, or how they begin (``"03"``); all of them by default.
     output : str or PathLike, optional
-        The results' folder; by default `comc_utils.paths.results_dir` of the profile, with
-        ``-smoke`` added to the profile's name in a smoke run, so that it leaves full results alone.
+        The results' folder; by default `comc_utils.paths.results_dir` of the profile, so that smoke
+        runs and trials leave full results alone.
     parameters : mapping of str to object, optional
         More parameters, for the notebooks that declare them. A string is read as a literal where
         the notebook's own value is not a string.
@@ -138,8 +143,11 @@ def reproduce(
         raise CoMCError(f"The number of jobs is {jobs}; choose 1 or more.")
     folder = Path(notebooks) if notebooks else repository_root() / "notebooks"
     folder = folder.absolute()
-    output = Path(output) if output else results_dir(f"{profile}-smoke" if smoke else profile)
-    output = output.absolute()
+    options = _absolute_paths(options or {})
+    if "sentences" in options and not _is_path(options["sentences"]):
+        raise CoMCError(f"There is no corpus {options['sentences']}; write it first.")
+    default = results_dir(profile, smoke=smoke, limit=options.get("limit"))
+    output = (Path(output) if output else default).absolute()
     own: dict[str, Any] = {
         "PROFILE": profile,
         "SMOKE": smoke,
@@ -156,6 +164,9 @@ def reproduce(
     if data is not None:
         hidden["data"] = _data_folder(data)
         own["DATA"] = str(hidden["data"])
+    if options:
+        own["OPTIONS"] = options
+        hidden |= {name: Path(value) for name, value in options.items() if _is_path(value)}
 
     paths = _select(folder, only)
     read = {path: read_notebook(path) for path in paths}
@@ -182,7 +193,11 @@ def reproduce(
                     chosen[path],
                     versions={"python": machine["python"], **machine["packages"]},
                     tables=repository_root() / "results" / "reported",
-                    data=hidden.get("data") if "DATA" in chosen[path] else None,
+                    data=[
+                        hidden[name]
+                        for name in ("data", "weights", "sentences")
+                        if name in hidden and {"DATA", "OPTIONS"} & chosen[path].keys()
+                    ],
                     results=output if path in readers else None,
                 )
                 earlier = None if again else read_finished(output, path.stem, inputs)
@@ -226,6 +241,21 @@ def _data_folder(data: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def _absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Name files from the root, for notebooks run in a folder of their own."""
+    return {
+        name: str(Path(value).expanduser().absolute())
+        if isinstance(value, str | os.PathLike) and Path(value).expanduser().exists()
+        else value
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and os.path.isabs(value)
+
+
 def _select(folder: Path, only: Sequence[str] | None) -> list[Path]:
     paths = sorted(folder.glob("*.ipynb"))
     if not paths:
@@ -255,8 +285,8 @@ def _assign(
             raise CoMCError(
                 f"No notebook of this run takes a parameter {name}; the known ones are: {names}."
             )
-    if "DATA" in own and "DATA" not in known:
-        raise CoMCError("No notebook of this run takes a data folder; leave out --data.")
+    for name in {"DATA", "OPTIONS"} & own.keys() - known:
+        raise CoMCError(f"No notebook of this run takes {name}; leave out {_OWN_PARAMETERS[name]}.")
     return {
         path: {
             **{name: value for name, value in own.items() if name in defaults},

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from comc_utils import experiment as experiment_module
+from comc_utils import sharded_embeddings
 from comc_utils.embedding_cache import EmbeddingCache
 from comc_utils.errors import CoMCError
 from comc_utils.experiment import EncodedExperiment, load_experiment
 from comc_utils.presets import PAPER, RELEASED
 from comc_utils.profiles import PROFILES, get_profile
+from comc_utils.sentences import language_model_corpus, write_corpus
 
 
 def tiny(tmp_path, **changes) -> EncodedExperiment:
@@ -68,6 +71,57 @@ def test_more_text_or_other_images_are_embedded_anew(tmp_path):
     files = len(list((tmp_path / "embeddings").iterdir()))
     first.embed_texts(["a dog."])
     assert len(list((tmp_path / "embeddings").iterdir())) == files
+
+
+def test_many_images_in_shards_score_as_in_one_piece(tmp_path, monkeypatch):
+    whole = tiny(tmp_path / "whole")
+    monkeypatch.setattr(experiment_module, "FEW_IMAGES", 10)
+    monkeypatch.setattr(experiment_module, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(sharded_embeddings, "SHARD_BYTES", 30_000)
+    sharded = tiny(tmp_path / "sharded")
+    assert sharded.local_embeddings.shape == whole.local_embeddings.shape
+    assert sharded.local_embeddings.dtype == torch.float16
+    assert len(list((tmp_path / "sharded" / "embeddings").glob("*.safetensors"))) == 4
+    for alpha in (0.0, 0.7, 1.0):
+        scores = [e.components().at(alpha).final for e in (whole, sharded)]
+        torch.testing.assert_close(*scores, rtol=0, atol=2e-3)
+    for name, expected in whole.baseline_scores().items():
+        assert abs(sharded.baseline_scores()[name] - expected).max() < 5e-3, name
+
+
+def test_a_corpus_file_takes_the_place_of_the_grammar(tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    write_corpus(path, language_model_corpus()[:40])
+    experiment = load_experiment("miniworld", sentences=path, preset=PAPER)
+    assert [record.generator for record in experiment.corpus] == ["large language model"] * 40
+
+
+def test_a_trial_has_so_many_images_at_most():
+    assert len(load_experiment("miniworld", limit=7).images) == 7
+    assert len(load_experiment("miniworld", limit=5000).images) == 2000
+    assert len(load_experiment("miniworld", limit=5000, smoke=True).images) == 200
+    with pytest.raises(CoMCError, match="The limit is 0 images; give 1 or more"):
+        load_experiment("miniworld", limit=0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "option", "message"),
+    [
+        ("miniworld", {"weights": "openai"}, "has its own weights"),
+        ("coco500", {"weights": "openai"}, "has its own weights"),
+        ("coco500", {"limit": 5}, "has no trials"),
+        ("coco500", {"sentences": "corpus.jsonl"}, "has no text tower"),
+        ("miniworld", {"sentences": "nowhere.jsonl"}, "nowhere.jsonl does not exist"),
+    ],
+)
+def test_what_a_profile_cannot_use_is_refused(profile, option, message):
+    with pytest.raises(CoMCError, match=message):
+        load_experiment(profile, **option)
+
+
+def test_a_benchmark_without_its_folder_says_where_to_name_it():
+    with pytest.raises(CoMCError, match="say where they are by --data DIR"):
+        _ = load_experiment("voc2007", weights="openai").images
 
 
 def test_unknown_profile_and_backbone_are_named():

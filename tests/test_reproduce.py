@@ -146,8 +146,45 @@ def test_data_folder_must_exist_and_be_wanted(write_notebook, folders, tmp_path)
     write_notebook("01", PARAMETERS)
     with pytest.raises(CoMCError, match=r"no data folder .*absent; give an existing one"):
         reproduce("miniworld", data=tmp_path / "absent", **folders)
-    with pytest.raises(CoMCError, match="No notebook of this run takes a data folder"):
+    with pytest.raises(CoMCError, match="No notebook of this run takes DATA; leave out --data"):
         reproduce("miniworld", data=tmp_path, **folders)
+
+
+def test_options_reach_the_notebooks_and_count_as_inputs(write_notebook, folders, tmp_path):
+    weights = tmp_path / "RN50.pt"
+    weights.write_bytes(b"1")
+    values = PARAMETERS + "\nOPTIONS = {}"
+    write_notebook("01", values, NOTE.format("a"), "print(sorted(OPTIONS.items()))")
+    write_notebook("02", PARAMETERS, "print('without')")
+    given = {"limit": 3, "weights": os.path.relpath(weights), "backbone": None}
+    for _ in range(2):
+        reproduce("miniworld", options=given, **folders)
+    shown = executed_text(folders["output"], "01")
+    assert shown == "[('limit', 3), ('weights', '<weights>')]\n"
+    assert executed_text(folders["output"], "02") == "without\n"
+    assert (tmp_path / "ran.txt").read_text() == "a "
+    weights.write_bytes(b"other")
+    reproduce("miniworld", options=given, **folders)
+    assert (tmp_path / "ran.txt").read_text() == "a a "
+
+
+def test_options_that_nobody_takes_or_that_are_not_there(write_notebook, folders):
+    write_notebook("01", PARAMETERS)
+    with pytest.raises(
+        CoMCError, match="No notebook of this run takes OPTIONS; leave out --backbone"
+    ):
+        reproduce("miniworld", options={"limit": 3}, **folders)
+    with pytest.raises(CoMCError, match="There is no corpus nowhere.jsonl; write it first"):
+        reproduce("miniworld", options={"sentences": "nowhere.jsonl"}, **folders)
+
+
+def test_a_trial_has_results_of_its_own(write_notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("COMC_RESULTS_DIR", str(tmp_path / "all"))
+    write_notebook("01", PARAMETERS + "\nOPTIONS = {}")
+    for options, smoke in (({}, False), ({"limit": 5}, False), ({"limit": 5}, True)):
+        reproduce("miniworld", options=options, smoke=smoke, notebooks=tmp_path / "notebooks")
+    names = {path.name for path in (tmp_path / "all").iterdir()}
+    assert names == {"miniworld", "miniworld-trial-5", "miniworld-trial-5-smoke"}
 
 
 def test_unknown_profile_and_missing_or_damaged_notebooks(write_notebook, folders):

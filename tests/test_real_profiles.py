@@ -1,0 +1,97 @@
+"""The benchmarks' profiles on real photos, through every notebook, with weights from a local file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+
+from comc_utils.encoders import load_clip
+from comc_utils.labels import COCO
+from comc_utils.reproduce import reproduce
+
+LIMIT = 30
+BACKBONE = "RN50-quickgelu"
+# In the number of the notebook: what these few images or labels cannot show.
+NOT_FOR = {
+    "voc2007": {"00": "no embedded world", "06": "VOC2007 has no captions"},
+    "coco2014": {"00": "no embedded world", "10": "none shows the class"},
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a file of random weights: what comes out means nothing, but all of it must run."""
+    path = tmp_path_factory.mktemp("weights") / f"{BACKBONE}.safetensors"
+    state = load_clip(BACKBONE, None, seed=0).model.state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    return path
+
+
+def coco_layout(photos: Path, root: Path) -> Path:
+    """Put 300 photos of val2014 into MS-COCO's layout, a third of them as if they were train2014's."""
+    column_of = dict(
+        line.split(" ", 1) for line in (photos / "labels.txt").read_text().splitlines()
+    )
+    lines = map(json.loads, (photos / "captions.jsonl").read_text().splitlines())
+    captions = {line["image"]: line["captions"] for line in lines}
+    with_caption = sorted(name for name in column_of if name in captions)
+    without = sorted(name for name in column_of if name not in captions)
+    for split, names in (("val2014", with_caption), ("train2014", without)):
+        (root / split).mkdir()
+        images, objects, texts = [], [], []
+        for index, name in enumerate(names):
+            (root / split / name).symlink_to(photos / "val2014" / name)
+            images.append({"id": index, "file_name": name})
+            objects += [
+                {"image_id": index, "category_id": int(column) + 1, "iscrowd": 0}
+                for column in column_of[name].split()
+            ]
+            texts += [{"image_id": index, "caption": text} for text in captions.get(name, [])]
+        classes = [{"id": j + 1, "name": name} for j, name in enumerate(COCO.class_names)]
+        content = {"images": images, "annotations": objects, "categories": classes}
+        (root / "annotations").mkdir(exist_ok=True)
+        for kind, entries in (("instances", objects), ("captions", texts)):
+            path = root / "annotations" / f"{kind}_{split}.json"
+            path.write_text(json.dumps(content | {"annotations": entries}))
+    return root
+
+
+def voc_layout(photos: Path, _root: Path) -> Path:
+    return photos
+
+
+LAYOUTS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
+    "voc2007": (voc_layout, "voc2007_sample"),
+    "coco2014": (coco_layout, "coco_photos"),
+}
+
+
+@pytest.mark.parametrize("profile", LAYOUTS)
+def test_every_notebook_that_applies_runs_on_real_photos(profile, weights, real_data, tmp_path):
+    make, source = LAYOUTS[profile]
+    (tmp_path / "data").mkdir()
+    data = make((real_data / source).resolve(), tmp_path / "data")
+    output = reproduce(
+        profile,
+        data=data,
+        options={"limit": LIMIT, "weights": weights},
+        smoke=True,
+        output=tmp_path / "results",
+    )
+    metrics = {
+        file.stem[:2]: json.loads(file.read_text()) for file in (output / "metrics").glob("*.json")
+    }
+    skipped = {number for number, values in metrics.items() if "skipped" in values}
+    assert skipped == NOT_FOR[profile].keys() - {"00"}
+    assert metrics.keys() == {f"{number:02d}" for number in range(1, 12)}
+    assert (output / "report.html").stat().st_size < 5e6
+    assert metrics["03"]["images"] == LIMIT
+    for executed in (output / "notebooks").glob("*.ipynb"):
+        text = executed.read_text(encoding="utf-8")
+        assert str(tmp_path) not in text and str(real_data) not in text
+        if executed.stem[:2] in NOT_FOR[profile]:
+            assert NOT_FOR[profile][executed.stem[:2]] in text
