@@ -2,9 +2,9 @@
 
 PROFILE ?= miniworld
 PYTHON = .venv/bin/python
-SOURCES = comc_utils tests notebooks
+SOURCES = benchmarks comc_utils tests notebooks
 
-.PHONY: reproduce test lint lab smoke-notebooks constraints
+.PHONY: reproduce test lint lab bench smoke-notebooks constraints
 
 # Run the notebooks in order and write results/$(PROFILE).
 reproduce: .venv/ready
@@ -21,6 +21,10 @@ lint: .venv/ready
 lab: .venv/ready
 	$(PYTHON) -m jupyterlab notebooks
 
+# How fast, each line against a plain reference in the same run: results/benchmarks. Leave the machine to it.
+bench: .venv/ready
+	$(PYTHON) -m benchmarks
+
 # After a change of a notebook: run it anew for the comparison in tests/smoke_notebooks.
 smoke-notebooks: .venv/ready
 	$(PYTHON) tests/refresh_smoke_notebooks.py
@@ -29,7 +33,7 @@ smoke-notebooks: .venv/ready
 constraints: .venv/ready
 	$(PYTHON) -m pip install --quiet uv
 	sed -i '/^[^#]/d' constraints.txt
-	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --extra test --extra local-llm \
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --extra test --extra local-llm --extra openvino \
 	    --no-header --no-annotate pyproject.toml >> constraints.txt
 
 # Stamped at the end, so that an interrupted installation is taken up again.

@@ -442,7 +442,10 @@ class EncodedExperiment(Experiment):
         return self.embed_images(self.images)
 
     def _key(self, what: str) -> dict[str, str]:
-        return {"what": what, "model": self.backbone, "weights": self.clip.fingerprint}
+        key = {"what": what, "model": self.backbone, "weights": self.clip.fingerprint}
+        # A GPU embeds images in half precision: not to be mistaken for a CPU's embeddings.
+        on_gpu = self.clip.device.type == "cuda"
+        return key | {"precision": "float16"} if on_gpu else key
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,17 @@ the bias entering once, since alpha b + (1 - alpha) b = b. The logits W v and W 
 for each image; every alpha is then a weighted sum, and the maximum over regions (eq. 10) is taken
 after it. This holds for the released code's variant too, in which m stands for m / ||m||: its
 length does not depend on alpha.
+
+Nor is m itself needed. It is S^T w for the label embeddings S and the weights w of eq. 4, so that
+W m = (W S^T) w takes one small matrix, and ||m||^2 = w^T (S S^T) w another. `mapping.map_to_text`
+gives m to those who want to look at it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -21,10 +26,28 @@ from torch import Tensor
 
 from comc_utils.classifier import LinearClassifier
 from comc_utils.errors import CoMCError
-from comc_utils.mapping import check_alpha, map_to_text
+from comc_utils.mapping import check_alpha, check_temperature
 
-_CACHED_NUMBERS = 2**16
-"""Logits of a chunk in a sweep: three arrays of these, 768 kB, fit into most processors' second-level cache."""
+_CACHED_NUMBERS = 2**17
+"""Logits of a chunk in a sweep: three arrays of these, 1.5 MB, fit into most processors' second-level cache."""
+
+_WORKING_BYTES = 2**27
+"""Memory for a chunk of images on its way from embeddings to logits: some 450 images of 49 regions. With a
+quarter of it the matrix product took a fifth longer on two cores, with twice as much little less."""
+
+_SHORTEST = 1e-12
+"""Of mapped embeddings before the division by their length, as in `torch.nn.functional.normalize`."""
+
+
+class SlicedEmbeddings(Protocol):
+    """Embeddings that come in slices, such as a file's: all that scoring asks of local embeddings."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """n, K, d."""
+
+    def __getitem__(self, rows: slice, /) -> Float[Tensor, "m k d"]:
+        """Embeddings of the images `rows`, of any floating type."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +150,14 @@ class ScoreComponents:
         chunk = max(1, _CACHED_NUMBERS // (n_regions * n_labels))
         for start in range(0, n, chunk):
             rows = slice(start, start + chunk)
-            original, mapped = self.local_original[rows], self.local_mapped[rows]
+            original = self.local_original[rows].transpose(0, 1)  # (K, chunk, N)
+            mapped = self.local_mapped[rows].transpose(0, 1)
+            if len(alphas) > 1:  # the maximum of whole rows of memory is twice as fast
+                original, mapped = original.contiguous(), mapped.contiguous()
             fused = torch.empty_like(original)
             for alpha, of_alpha in zip(alphas, aggregated, strict=True):
                 torch.lerp(mapped, original, float(alpha), out=fused)
-                torch.amax(fused, dim=1, out=of_alpha[rows])
+                torch.amax(fused, dim=0, out=of_alpha[rows])
         # A label's bias is the same in every region.
         return [
             Scores(global_scores=g, aggregated=a, final=(g + a) / 2)
@@ -193,31 +219,31 @@ class ScoreComponents:
 def score_components(
     classifier: LinearClassifier,
     image_global: Float[Tensor, "n d"],
-    image_local: Float[Tensor, "n k d"] | None,
+    image_local: Float[Tensor, "n k d"] | SlicedEmbeddings | None,
     label_embeddings: Float[Tensor, "n_labels d"],
     *,
     tau: float,
     renormalise: bool = False,
-    chunk_size: int = 256,
+    chunk_size: int | None = None,
 ) -> ScoreComponents:
     """Classify original and mapped embeddings apart, for use at any alpha.
 
     Parameters
     ----------
     classifier : LinearClassifier
-        Trained on text embeddings of the same model.
+        Trained on text embeddings of the same model; its type and device are those of the result.
     image_global : Tensor of shape (n, d)
         Global embeddings v^g, unit length.
-    image_local : Tensor of shape (n, K, d), or None
-        Local embeddings v^l of K regions, unit length.
+    image_local : Tensor of shape (n, K, d), SlicedEmbeddings, or None
+        Local embeddings v^l of K regions, unit length; read and converted chunk by chunk.
     label_embeddings : Tensor of shape (N, d)
         Label-specific text embeddings s, unit length.
     tau : float
         Temperature of eq. 4 and 5, above 0.
     renormalise : bool
         Whether mapped embeddings are scaled to unit length (`Preset.renormalise_mapped`).
-    chunk_size : int
-        Images mapped at a time; it bounds the working memory, chunk_size x K x d numbers.
+    chunk_size : int, optional
+        Images at a time; by default as many as keep the working memory near 128 MB.
 
     Returns
     -------
@@ -234,37 +260,47 @@ def score_components(
     ----------
     CoMC (ICML 2024), eq. 4 to 9.
     """
-    parts = list(
-        _components_of_chunks(
-            classifier,
-            image_global,
-            image_local,
-            label_embeddings,
-            tau=tau,
-            renormalise=renormalise,
-            chunk_size=chunk_size,
-        )
+    chunks = _components_of_chunks(
+        classifier,
+        image_global,
+        image_local,
+        label_embeddings,
+        tau=tau,
+        renormalise=renormalise,
+        chunk_size=chunk_size,
     )
-    has_regions = image_local is not None
-    return ScoreComponents(
-        global_original=torch.cat([p.global_original for p in parts]),
-        global_mapped=torch.cat([p.global_mapped for p in parts]),
-        local_original=torch.cat([p.local_original for p in parts]) if has_regions else None,
-        local_mapped=torch.cat([p.local_mapped for p in parts]) if has_regions else None,
+    n, n_labels = len(image_global), len(classifier.weight)
+    regions = None if image_local is None else tuple(image_local.shape)[:2]
+
+    def empty(shape: tuple[int, ...] | None) -> Tensor | None:
+        return None if shape is None else classifier.weight.new_empty(*shape, n_labels)
+
+    whole = ScoreComponents(
+        global_original=empty((n,)),
+        global_mapped=empty((n,)),
+        local_original=empty(regions),
+        local_mapped=empty(regions),
         bias=classifier.bias,
     )
+    for rows, part in chunks:
+        whole.global_original[rows] = part.global_original
+        whole.global_mapped[rows] = part.global_mapped
+        if regions is not None:
+            whole.local_original[rows] = part.local_original
+            whole.local_mapped[rows] = part.local_mapped
+    return whole
 
 
 def score_images(
     classifier: LinearClassifier,
     image_global: Float[Tensor, "n d"],
-    image_local: Float[Tensor, "n k d"] | None,
+    image_local: Float[Tensor, "n k d"] | SlicedEmbeddings | None,
     label_embeddings: Float[Tensor, "n_labels d"],
     *,
     alpha: float,
     tau: float,
     renormalise: bool = False,
-    chunk_size: int = 256,
+    chunk_size: int | None = None,
 ) -> Scores:
     """Score images at one alpha: Algorithm 2 from the embeddings on.
 
@@ -273,11 +309,11 @@ def score_images(
     Parameters
     ----------
     classifier : LinearClassifier
-        Trained on text embeddings of the same model.
+        Trained on text embeddings of the same model; its type and device are those of the result.
     image_global : Tensor of shape (n, d)
         Global embeddings v^g, unit length.
-    image_local : Tensor of shape (n, K, d), or None
-        Local embeddings v^l of K regions, unit length.
+    image_local : Tensor of shape (n, K, d), SlicedEmbeddings, or None
+        Local embeddings v^l of K regions, unit length; read and converted chunk by chunk.
     label_embeddings : Tensor of shape (N, d)
         Label-specific text embeddings s, unit length.
     alpha : float
@@ -287,8 +323,8 @@ def score_images(
         Temperature of eq. 4 and 5, above 0.
     renormalise : bool
         Whether mapped embeddings are scaled to unit length (`Preset.renormalise_mapped`).
-    chunk_size : int
-        Images scored at a time.
+    chunk_size : int, optional
+        Images at a time; by default as many as keep the working memory near 128 MB.
 
     Returns
     -------
@@ -307,7 +343,7 @@ def score_images(
     check_alpha(alpha)
     parts = [
         components.at(alpha)
-        for components in _components_of_chunks(
+        for _, components in _components_of_chunks(
             classifier,
             image_global,
             image_local,
@@ -326,39 +362,92 @@ def score_images(
 
 def _components_of_chunks(
     classifier: LinearClassifier,
-    image_global: Float[Tensor, "n d"],
-    image_local: Float[Tensor, "n k d"] | None,
-    label_embeddings: Float[Tensor, "n_labels d"],
+    image_global: Tensor,
+    image_local: Tensor | SlicedEmbeddings | None,
+    label_embeddings: Tensor,
     *,
     tau: float,
     renormalise: bool,
-    chunk_size: int,
-) -> Iterator[ScoreComponents]:
+    chunk_size: int | None,
+) -> Iterator[tuple[slice, ScoreComponents]]:
+    """Rows of images with their logits; what is wrong with the input is said before the first."""
     _check_shapes(classifier, image_global, image_local, label_embeddings)
+    check_temperature(tau)
+    n_regions = 1 if image_local is None else image_local.shape[1]
+    if chunk_size is None:
+        chunk_size = _images_at_once(classifier.weight, len(label_embeddings), n_regions)
     if chunk_size < 1:
         raise CoMCError(f"chunk_size is {chunk_size}; give 1 or more images.")
-    for start in range(0, len(image_global), chunk_size):
-        rows = slice(start, start + chunk_size)
-        embeddings = image_global[rows, None]  # (chunk, 1, d): the whole image leads its regions
-        if image_local is not None:
-            embeddings = torch.cat([embeddings, image_local[rows]], dim=1)  # (chunk, 1 + K, d)
-        mapped = map_to_text(embeddings, label_embeddings, tau=tau, renormalise=renormalise)
-        logits = torch.stack([embeddings, mapped]) @ classifier.weight.T  # (2, chunk, 1 + K, N)
-        _check_finite(logits, first_image=start)
-        original_logits, mapped_logits = logits
-        yield ScoreComponents(
-            global_original=original_logits[:, 0],
-            global_mapped=mapped_logits[:, 0],
-            local_original=None if image_local is None else original_logits[:, 1:],
-            local_mapped=None if image_local is None else mapped_logits[:, 1:],
-            bias=classifier.bias,
+    layers = _Layers.of(classifier, label_embeddings, tau=tau, renormalise=renormalise)
+
+    def chunks() -> Iterator[tuple[slice, ScoreComponents]]:
+        for start in range(0, len(image_global), chunk_size):
+            rows = slice(start, start + chunk_size)
+            local = (None, None) if image_local is None else layers.logits(image_local[rows])
+            logits = (*layers.logits(image_global[rows]), *local)
+            _check_finite([t for t in logits if t is not None], first_image=start)
+            yield rows, ScoreComponents(*logits, bias=classifier.bias)
+
+    return chunks()
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """The matrices between embeddings and logits."""
+
+    first: Float[Tensor, "n_both d"]
+    """S / tau over W: similarities and original logits in one product."""
+    second: Float[Tensor, "n_s n_labels"]
+    """(W S^T)^T: from weights to mapped logits."""
+    root: Float[Tensor, "n_s rank"] | None
+    """R^T for S^T = Q R, where mapped embeddings are scaled to unit length."""
+
+    @classmethod
+    def of(
+        cls,
+        classifier: LinearClassifier,
+        label_embeddings: Tensor,
+        *,
+        tau: float,
+        renormalise: bool,
+    ) -> _Layers:
+        # Small, so that float64 on the CPU costs nothing and their rounding does not count.
+        w, s = classifier.weight.cpu().double(), label_embeddings.cpu().double()
+        # w^T (S S^T) w = ||R w||^2. Of the two, R w keeps the digits where label embeddings nearly cancel
+        # each other: it errs as S^T w itself does, whereas an error in the square grows as 1 / ||m||^2.
+        root = torch.linalg.qr(s.T, mode="r").R.T if renormalise else None
+        return cls(
+            first=torch.cat([s / tau, w]).to(classifier.weight),
+            second=(s @ w.T).to(classifier.weight),
+            root=None if root is None else root.to(classifier.weight),
         )
+
+    def logits(
+        self, embeddings: Float[Tensor, "*batch d"]
+    ) -> tuple[Float[Tensor, "*batch n_labels"], Float[Tensor, "*batch n_labels"]]:
+        """W v and W m, without the bias."""
+        similarity, original = (embeddings.to(self.first) @ self.first.T).split(
+            self.second.shape, dim=-1
+        )
+        weights = similarity.softmax(dim=-1)
+        mapped = weights @ self.second
+        if self.root is not None:
+            length = (weights @ self.root).norm(dim=-1, keepdim=True)
+            mapped /= length.clamp_min(_SHORTEST)
+        return original, mapped
+
+
+def _images_at_once(weight: Tensor, n_label_embeddings: int, n_regions: int) -> int:
+    n_labels, d = weight.shape
+    # An embedding, its similarities and logits, and what is computed from them on the way.
+    numbers = n_regions * (d + 3 * (n_label_embeddings + n_labels))
+    return max(1, _WORKING_BYTES // (numbers * weight.element_size()))
 
 
 def _check_shapes(
     classifier: LinearClassifier,
     image_global: Tensor,
-    image_local: Tensor | None,
+    image_local: Tensor | SlicedEmbeddings | None,
     label_embeddings: Tensor,
 ) -> None:
     d = classifier.weight.shape[1]
@@ -387,8 +476,12 @@ def _check_shapes(
         )
 
 
-def _check_finite(logits: Float[Tensor, "2 n k n_labels"], *, first_image: int) -> None:
-    broken = ~logits.isfinite().all(dim=-1).all(dim=-1).all(dim=0)
+def _check_finite(logits: Sequence[Float[Tensor, "n *k n_labels"]], *, first_image: int) -> None:
+    # A sum is as telling as a look at each number, and far cheaper; finite numbers whose sum overflows
+    # are looked at one by one.
+    if all(t.sum().isfinite() for t in logits):
+        return
+    broken = torch.stack([~t.flatten(1).isfinite().all(dim=1) for t in logits]).any(dim=0)
     if broken.any():
         image = first_image + int(broken.nonzero()[0])
         raise CoMCError(

@@ -45,8 +45,7 @@ def label_weights(
             f"Embeddings have the shape {tuple(embeddings.shape)} and label embeddings "
             f"{tuple(label_embeddings.shape)}; expected (..., d) and (N, d) from the same model."
         )
-    if not tau > 0:
-        raise CoMCError(f"The temperature tau is {tau}; give a number above 0, such as 1/100.")
+    check_temperature(tau)
     return (embeddings @ label_embeddings.T / tau).softmax(dim=-1)
 
 
@@ -138,3 +137,19 @@ def check_alpha(alpha: float) -> None:
     """
     if not 0 <= alpha <= 1:
         raise CoMCError(f"alpha is {alpha}; give a number from 0 (mapped only) to 1 (no mapping).")
+
+
+def check_temperature(tau: float) -> None:
+    """Refuse a temperature that is not above 0.
+
+    Parameters
+    ----------
+    tau : float
+
+    Raises
+    ------
+    CoMCError
+        Where tau is not a number above 0.
+    """
+    if not tau > 0:
+        raise CoMCError(f"The temperature tau is {tau}; give a number above 0, such as 1/100.")

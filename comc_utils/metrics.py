@@ -11,7 +11,7 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from comc_utils.errors import CoMCError
@@ -102,7 +102,9 @@ def average_precision_per_class(
         labelled 1.
     """
     checked_scores, checked_labels = _check(scores, labels, ndim=2)
-    columns = zip(checked_scores.T, checked_labels.T, _kept(left_out, checked_labels), strict=True)
+    # Turned once: a class's scores side by side in memory are sorted several times as fast.
+    by_class = np.ascontiguousarray(checked_scores.T), np.ascontiguousarray(checked_labels.T)
+    columns = zip(*by_class, _kept(left_out, checked_labels), strict=True)
     return np.array([_average_precision(s, y, kept) for s, y, kept in columns])
 
 
@@ -187,8 +189,7 @@ def top_k_metrics(
     n_positives = int(checked_labels.sum())
     if n_positives == 0:
         raise CoMCError("No image has a label, so there is no recall; check the labels.")
-    top = np.argsort(-checked_scores, axis=1, kind="stable")[:, :k]
-    hits = int(np.take_along_axis(checked_labels, top, axis=1).sum())
+    hits = int((_highest(checked_scores, k) & checked_labels).sum())
     return TopK(
         precision=hits / (n * k),
         recall=hits / n_positives,
@@ -358,6 +359,18 @@ def _rank(scores: np.ndarray, labels: np.ndarray, kept: np.ndarray | None) -> _R
     )
 
 
+def _highest(scores: np.ndarray, k: int) -> Bool[np.ndarray, "n n_labels"]:
+    """Mark each image's k highest scores, of equal ones those that come first."""
+    kth = np.partition(scores, -k, axis=1)[:, -k, None]  # several times as fast as sorting
+    marked = scores >= kth
+    crowded = np.count_nonzero(marked, axis=1) > k
+    if crowded.any():
+        above, tied = (scores > kth)[crowded], (scores == kth)[crowded]
+        room = k - np.count_nonzero(above, axis=1, keepdims=True)
+        marked[crowded] = above | (tied & (tied.cumsum(axis=1) <= room))
+    return marked
+
+
 def _rank_classes(
     scores: np.ndarray, labels: np.ndarray, kept: Iterable[np.ndarray | None]
 ) -> list[_RankedClass]:
@@ -367,7 +380,15 @@ def _rank_classes(
 def _average_precision(scores: np.ndarray, labels: np.ndarray, kept: np.ndarray | None) -> float:
     if not labels.any():
         return float("nan")
-    return float(_weighted_ap(_rank(scores, labels, kept), np.ones((1, len(scores))))[0])
+    if kept is not None:
+        scores, labels = scores[kept], labels[kept]
+    # Of the negatives only the number above each positive counts. So values are sorted, which takes a
+    # fraction of the time of finding the images' order.
+    ascending, positives = np.sort(scores), np.sort(scores[labels])
+    from_highest = positives[::-1]
+    retrieved = len(ascending) - np.searchsorted(ascending, from_highest)
+    hits = len(positives) - np.searchsorted(positives, from_highest)
+    return float((hits / retrieved).mean())
 
 
 def _weighted_ap(
@@ -417,7 +438,9 @@ def _percentile_interval(value: float, samples: np.ndarray, level: float) -> Int
 
 
 def _check(scores: ArrayLike, labels: ArrayLike, *, ndim: int) -> tuple[np.ndarray, np.ndarray]:
-    score_array = np.asarray(scores, dtype=np.float64)
+    score_array = np.asarray(scores)
+    if score_array.dtype != np.float32:  # sorted as they are: only their order counts
+        score_array = score_array.astype(np.float64, copy=False)
     label_array = np.asarray(labels)
     if score_array.ndim != ndim or score_array.shape != label_array.shape or not score_array.size:
         expected = "(n, N)" if ndim == 2 else "(n,)"
@@ -432,8 +455,9 @@ def _check(scores: ArrayLike, labels: ArrayLike, *, ndim: int) -> tuple[np.ndarr
             f"{len(nan)} of {score_array.size} scores are NaN, the first for {place} (counted "
             "from 0); check the embeddings that were scored."
         )
-    if not np.isin(label_array, (0, 1)).all():
-        found = np.unique(label_array[~np.isin(label_array, (0, 1))])[0]
+    binary = (label_array == 0) | (label_array == 1)
+    if not binary.all():
+        found = np.unique(label_array[~binary])[0]
         raise CoMCError(f"Labels must be 0 or 1, but {found} is among them; convert them first.")
     return score_array, label_array.astype(bool)
 

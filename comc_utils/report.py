@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from comc_utils.claims import CLAIMS, MARGIN, Claim, Judgement, Metrics, Verdict
 from comc_utils.errors import CoMCError
 from comc_utils.figures import ACCENT, MAIN, MUTED
 from comc_utils.notebook_files import INJECTED_TAG, PARAMETERS_TAG, read_notebook
+from comc_utils.paths import repository_root
 from comc_utils.profiles import get_profile
 from comc_utils.tables import reported
 
@@ -106,6 +107,14 @@ class _Beside:
     theirs: _Grid
     ours: list[_Grid]
     section: _Section
+
+
+@dataclass(frozen=True)
+class _Speed:
+    """The benchmark's table and figure."""
+
+    grid: _Grid
+    picture: _Picture
 
 
 def read_metrics(folder: Path) -> dict[str, dict[str, Any]]:
@@ -245,11 +254,24 @@ def write_report(folder: Path, profile: str, *, smoke: bool = False) -> Path:
         above={grid.file for beside in paper_tables for grid in beside.ours},
         sections=sections,
         run=_read_json(run) if (run := folder / "run.json").exists() else None,
+        speed=_speed(repository_root() / "results" / "benchmarks"),
     )
     path = folder / "report.html"
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return path
+
+
+def _speed(folder: Path) -> _Speed | None:
+    """Read what ``make bench`` has measured, on whatever machine; it is the same for every profile."""
+    table, growth = folder / "benchmarks.csv", folder / "growth.png"
+    if not (table.exists() and growth.exists()):
+        return None
+    grid = _grid(
+        pd.read_csv(table), "Each line in turns with its reference", f"../benchmarks/{table.name}"
+    )
+    picture = _picture(growth, "How time grows")
+    return _Speed(grid, replace(picture, data_file="../benchmarks/growth.csv"))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -362,7 +384,11 @@ def _settings(notebook: NotebookNode) -> dict[str, Any]:
                 match node:
                     case ast.Assign(targets=[ast.Name(id=name)], value=value):
                         settings[name] = ast.unparse(value)
-    return {name: value for name, value in settings.items() if name not in _NOT_SETTINGS}
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in _NOT_SETTINGS and value not in ("None", "{}", "[]")  # nothing was set
+    }
 
 
 def _beside_the_paper(table: _PaperTable, section: _Section, nearest: str) -> _Beside:

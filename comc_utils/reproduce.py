@@ -197,7 +197,8 @@ def reproduce(
                         hidden[name]
                         for name in ("data", "weights", "sentences")
                         if name in hidden and {"DATA", "OPTIONS"} & chosen[path].keys()
-                    ],
+                    ]
+                    + ([repository_root() / "results" / "benchmarks"] if path in readers else []),
                     results=output if path in readers else None,
                 )
                 earlier = None if again else read_finished(output, path.stem, inputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -20,6 +19,8 @@ NAME = "tiny-backbone"
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
     """Give a folder with random weights of a small model that this test makes known to open_clip."""
+    import open_clip  # after comc_utils, which makes it importable without torchvision's own operators
+
     folder = tmp_path_factory.mktemp("weights")
     (folder / "configs").mkdir()
     config = (

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from comc_utils import classifier as classifier_module
 from comc_utils.classifier import LinearClassifier, learning_rate, ranking_loss, train_classifier
 from comc_utils.errors import CoMCError
 from comc_utils.presets import PAPER, RELEASED, Preset
@@ -56,8 +57,28 @@ def _loss_by_definition(
     return value, gradient
 
 
+@pytest.fixture(params=["pairs", "sorting"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the loss computed in one of its two ways, whatever the size."""
+    _force(request.param, monkeypatch)
+
+
+def _force(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        classifier_module, "_PAIRWISE_NUMBERS", {"pairs": 2**60, "sorting": -1}[way]
+    )
+
+
+def _value_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = logits.clone().requires_grad_()
+    loss = ranking_loss(leaf, labels)
+    loss.backward()
+    return loss.detach(), leaf.grad
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("margin", [1.0, 0.25])
-@pytest.mark.parametrize("label_dtype", [torch.bool, torch.int64, torch.float64])
+@pytest.mark.parametrize("label_dtype", [torch.bool, torch.uint8, torch.int64, torch.float64])
 def test_loss_equals_a_double_loop_in_value_and_gradient(
     margin: float, label_dtype: torch.dtype
 ) -> None:
@@ -71,6 +92,72 @@ def test_loss_equals_a_double_loop_in_value_and_gradient(
     torch.testing.assert_close(loss.item(), value, rtol=1e-12, atol=1e-12)
     expected = torch.tensor(gradient, dtype=torch.float64)
     torch.testing.assert_close(logits.grad, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.usefixtures("way")
+def test_gradient_of_the_loss_is_its_derivative() -> None:
+    generator = torch.Generator().manual_seed(4)
+    logits = torch.randn(5, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = torch.rand(5, 6, generator=generator) < 0.5
+    assert torch.autograd.gradcheck(lambda x: ranking_loss(x, labels), (logits,))
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(("n_labels", "label"), [(1, 0), (1, 1), (5, 0), (5, 1)])
+def test_rows_without_a_pair_cost_nothing(n_labels: int, label: int) -> None:
+    labels = torch.full((3, n_labels), label)
+    value, gradient = _value_and_gradient(torch.randn(3, n_labels), labels)
+    assert value == 0
+    assert not gradient.any()
+
+
+def test_ties_and_pairs_at_the_margin_count_the_same_in_both_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With whole numbers and a margin of 1 a good part of all pairs lies exactly at the kink."""
+    generator = torch.Generator().manual_seed(5)
+    logits = torch.randint(-2, 3, (40, 12), generator=generator).float()
+    labels = torch.rand(40, 12, generator=generator) < 0.4
+    _force("pairs", monkeypatch)
+    value, gradient = _value_and_gradient(logits, labels)
+    _force("sorting", monkeypatch)
+    sorted_value, sorted_gradient = _value_and_gradient(logits, labels)
+    torch.testing.assert_close(sorted_value, value)
+    torch.testing.assert_close(sorted_gradient, gradient)
+    # A positive and a negative that are apart by the margin pull at each other.
+    _, gradient = _value_and_gradient(torch.tensor([[1.0, 0.0]]), torch.tensor([[1, 0]]))
+    assert gradient.tolist() == [[-1.0, 1.0]]
+
+
+def test_many_pairs_are_sorted_and_few_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both give the same, but where sorting is due, what pairs need is never allocated."""
+    generator = torch.Generator().manual_seed(6)
+    logits = torch.randn(8, 500, generator=generator, dtype=torch.float64)
+    labels = torch.rand(8, 500, generator=generator) < 0.3
+    _force("pairs", monkeypatch)
+    value, gradient = _value_and_gradient(logits, labels)
+    monkeypatch.undo()
+    monkeypatch.setattr(classifier_module, "_loss_by_pairs", None)
+    sorted_value, sorted_gradient = _value_and_gradient(logits, labels)
+    torch.testing.assert_close(sorted_value, value, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(sorted_gradient, gradient, rtol=1e-12, atol=1e-12)
+    with pytest.raises(TypeError):
+        ranking_loss(logits[:, :5], labels[:, :5])
+
+
+def test_sorted_sums_keep_their_digits_where_scores_are_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Slopes cancel an offset of all scores; sums in float32 would leave a good part of it."""
+    _force("sorting", monkeypatch)
+    generator = torch.Generator().manual_seed(7)
+    logits = torch.randn(4, 2000, generator=generator) + 1000
+    labels = torch.rand(4, 2000, generator=generator) < 0.5
+    value, _ = _value_and_gradient(logits, labels)
+    assert value.dtype == torch.float32
+    _force("pairs", monkeypatch)
+    exact, _ = _value_and_gradient(logits.double(), labels)
+    assert value.item() == pytest.approx(exact.item(), rel=1e-7)
 
 
 @pytest.mark.parametrize("preset", [PAPER, RELEASED], ids=lambda p: p.name)

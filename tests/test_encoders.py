@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import warnings
@@ -20,6 +22,7 @@ from torch import nn
 from torch.nn.functional import interpolate, normalize
 
 from comc_utils.encoders import load_clip
+from comc_utils.encoders.image import make_transforms
 from comc_utils.errors import CoMCError
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
@@ -202,12 +205,16 @@ def test_text_equals_open_clip(name):
 
 def test_the_text_transformer_sees_only_the_longest_sentence(vit):
     lengths = []
-    hook = vit.model.transformer.register_forward_pre_hook(
+    hook = vit.model.transformer.resblocks[0].ln_1.register_forward_pre_hook(
         lambda _, inputs: lengths.append(tuple(inputs[0].shape[:2]))
     )
-    vit.encode_text(["a dog", "a cat", "two dogs and a cat", "a dog"], batch_size=2)
+    texts = ["a dog", "a cat", "two dogs and a cat", "a dog"]
+    vit.encode_text(texts, batch_size=2)
+    vit.encode_text(texts, batch_tokens=20)  # three sentences of 7 would be 21
+    vit.encode_text(texts, batch_tokens=5)
     hook.remove()
-    assert lengths == [(2, 4), (1, 7)]  # each distinct sentence once, begin and end tokens included
+    # Each distinct sentence once, begin and end tokens included.
+    assert lengths == [(2, 4), (1, 7), (2, 4), (1, 7), (1, 4), (1, 4), (1, 7)]
 
 
 def test_text_order_and_duplicates(vit):
@@ -422,6 +429,144 @@ def test_progress_only_where_asked(vit, images, capsys):
     vit.encode_images(images, progress=True)
     shown = capsys.readouterr().err
     assert "1/1" in shown and "3/3" in shown
+
+
+class DrawnInProcesses:
+    """Images that come from a closure, as no pickle takes them along, and note who drew them."""
+
+    def __init__(self, images, folder: Path, n: int = 7, before=lambda index: None) -> None:
+        self.draw = lambda index: images[index % len(images)].rotate(20 * index)
+        self.folder, self.n, self.before = folder, n, before
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, index):
+        self.before(index)
+        (self.folder / f"{index}").write_text(f"{os.getpid()} {torch.get_num_threads()}")
+        return self.draw(index)
+
+    def notes(self) -> list[tuple[int, int]]:
+        """Process and its threads, by image."""
+        texts = [(self.folder / f"{index}").read_text() for index in range(self.n)]
+        return [tuple(map(int, text.split())) for text in texts]
+
+
+needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+
+
+@needs_fork
+@pytest.mark.parametrize("name", ["test-resnet-quickgelu", "test-vit"])
+def test_workers_change_nothing(name, images, tmp_path, request):
+    clip = load_clip(name, None)
+    drawn = DrawnInProcesses(images, tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    request.addfinalizer(lambda: torch.set_num_threads(threads))
+    here = clip.encode_images(drawn, batch_size=2, num_workers=0)
+    assert {process for process, _ in drawn.notes()} == {os.getpid()}
+    state = torch.get_rng_state()
+    ahead = clip.encode_images(drawn, batch_size=2, num_workers=2)
+    assert torch.get_num_threads() == 2
+    processes = {process for process, _ in drawn.notes()}
+    assert len(processes) == 2 and os.getpid() not in processes
+    assert {n_threads for _, n_threads in drawn.notes()} == {1}
+    for kind in ("global_embeddings", "global_without_position", "local_embeddings"):
+        assert torch.equal(getattr(ahead, kind), getattr(here, kind))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert multiprocessing.active_children() == []
+
+
+@needs_fork
+def test_who_reads_by_default(small_resnet, images, tmp_path):
+    few = DrawnInProcesses(images, tmp_path, n=20)
+    small_resnet.encode_images(few, batch_size=4)
+    small_resnet.encode_images(few, batch_size=20, num_workers=1)  # nothing to work on meanwhile
+    assert {process for process, _ in few.notes()} == {os.getpid()}
+    many = DrawnInProcesses(images, tmp_path, n=100)
+    small_resnet.encode_images(many, batch_size=50)
+    assert os.getpid() not in {process for process, _ in many.notes()}
+
+
+def test_open_files_are_read_in_this_process(vit, images, tmp_path):
+    """A worker that reads from an open file would move the position that this process reads at."""
+    for row in range(3):
+        images[0].resize((400, 400)).rotate(row).save(tmp_path / f"{row}.bmp")
+    opened = [Image.open(path) for path in sorted(tmp_path.iterdir())]
+    vit.encode_images(opened, batch_size=1, num_workers=2)
+    assert not any(image.fp for image in opened), "Pillow closes a file once its pixels are read"
+
+
+@needs_fork
+def test_a_workers_error_is_the_same_line(vit, images, tmp_path):
+    def fail(index):
+        if index >= 3:
+            raise OSError(f"no disk for {index}")
+
+    drawn = DrawnInProcesses(images, tmp_path, before=fail)
+    messages = []
+    for num_workers in (0, 2):
+        with pytest.raises(CoMCError, match=r"^Image 3 does not open: no disk for 3\. ") as caught:
+            vit.encode_images(drawn, batch_size=2, num_workers=num_workers)
+        messages.append(str(caught.value))
+        assert multiprocessing.active_children() == []
+    assert messages[0] == messages[1]
+
+
+@needs_fork
+def test_a_killed_worker_is_explained(vit, images, tmp_path):
+    def end(index):
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    drawn = DrawnInProcesses(images, tmp_path, before=end)
+    with pytest.raises(CoMCError, match=r"killed .*num_workers=0"):
+        vit.encode_images(drawn, batch_size=2, num_workers=1)
+    assert multiprocessing.active_children() == []
+
+
+@needs_fork
+def test_an_interrupt_leaves_no_process(vit, images, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    hook = vit.model.visual.transformer.resblocks[0].register_forward_pre_hook(interrupt)
+    drawn = DrawnInProcesses(images, tmp_path, n=20)
+    # The caught exception keeps its traceback, and so everything that was at work.
+    with pytest.raises(KeyboardInterrupt) as caught:
+        vit.encode_images(drawn, batch_size=2, num_workers=2)
+    hook.remove()
+    assert multiprocessing.active_children() == []
+    assert caught.tb is not None
+
+
+def test_a_negative_number_of_workers(vit, images):
+    with pytest.raises(CoMCError, match="num_workers is -1"):
+        vit.encode_images(images, num_workers=-1)
+
+
+@pytest.mark.parametrize(("resize", "mode"), [("crop", "shortest"), ("plain", "squash")])
+def test_the_two_halves_of_the_transform_equal_open_clips(vit, images, resize, mode):
+    crop, scale = make_transforms(vit.model, resize)
+    pixels = scale(torch.stack([crop(image) for image in images]))
+    assert torch.equal(pixels, open_clip_pixels(vit, images, mode))
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_embedding_leaves_a_resnet_as_it_is(small_resnet, images):
+    model = small_resnet.model
+    before = copy.deepcopy(model.state_dict())
+    first = small_resnet.encode_images(images)
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+    bias = model.visual.layer4[0].bn2.bias
+    bias.add_(1)
+    changed = small_resnet.encode_images(images).global_embeddings
+    with torch.no_grad():
+        expected = unit(model.encode_image(open_clip_pixels(small_resnet, images)))
+    bias.sub_(1)
+    assert_close(changed, expected)
+    assert (changed - first.global_embeddings).abs().max() > 1e-3
 
 
 # Loading

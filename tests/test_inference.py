@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -89,8 +91,12 @@ def test_scores_are_equations_4_to_12(
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 4, 6, 100])
-def test_components_and_chunks_change_nothing(chunk_size: int) -> None:
+@pytest.mark.parametrize("chunk_size", [1, 4, 6, 100, None])
+def test_components_and_chunks_change_nothing(
+    chunk_size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So little memory that one image goes through at a time where chunk_size is None.
+    monkeypatch.setattr(inference, "_WORKING_BYTES", 1000)
     world = World(seed=1)
     components = score_components(
         world.classifier,
@@ -270,3 +276,71 @@ def test_a_sweep_refuses_an_alpha_outside_its_range():
     )
     with pytest.raises(CoMCError, match="alpha is 1.2"):
         parts.sweep([0.5, 1.2])
+
+
+class OnDisk:
+    """Local embeddings in a file: they have a shape and give slices, nothing else."""
+
+    def __init__(self, path: Path, embeddings: Tensor) -> None:
+        embeddings.numpy().tofile(path)
+        self.shape = tuple(embeddings.shape)
+        self._memory = np.memmap(path, dtype=embeddings.numpy().dtype, mode="r", shape=self.shape)
+        self.most_images = 0
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        part = torch.from_numpy(np.array(self._memory[rows]))
+        self.most_images = max(self.most_images, len(part))
+        return part
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_local_embeddings_may_come_from_a_file_in_slices(
+    tmp_path: Path, dtype: torch.dtype
+) -> None:
+    world = World(seed=4)
+    on_disk = OnDisk(tmp_path / "local", world.image_local.to(dtype))
+    expected = world.scores(0.4, image_local=world.image_local.to(dtype).double())
+    scores = world.scores(0.4, image_local=on_disk, chunk_size=4)
+    assert on_disk.most_images == 4
+    assert scores.final.dtype == torch.float64  # as the classifier
+    torch.testing.assert_close(scores.final, expected.final, rtol=1e-12, atol=1e-12)
+    components = score_components(
+        world.classifier, world.image_global, on_disk, world.label_embeddings, tau=0.1
+    )
+    torch.testing.assert_close(components.at(0.4).final, expected.final, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("apart", [1.0, 1e-2, 1e-4])
+def test_mapped_embeddings_that_nearly_cancel_keep_their_digits(apart: float) -> None:
+    """Opposite label embeddings give m of a length near `apart`, whose square float32 would lose."""
+    generator = torch.Generator().manual_seed(9)
+    s = normalize(torch.randn(1, 64, generator=generator, dtype=torch.float64), dim=-1)
+    off = normalize(torch.randn(2, 64, generator=generator, dtype=torch.float64), dim=-1)
+    labels = normalize(torch.cat([s, -s]) + apart * off, dim=-1).float()
+    images = torch.zeros(3, 64)  # equally similar to all labels
+    weight = torch.randn(5, 64, generator=generator)
+    scores = score_images(
+        LinearClassifier(weight), images, None, labels, alpha=0.0, tau=0.1, renormalise=True
+    ).final
+    mean = labels.double().mean(dim=0)
+    expected = weight.double() @ mean / mean.norm()
+    # m's own rounding, relative to its length, is all that is lost.
+    torch.testing.assert_close(scores[0].double(), expected, rtol=0, atol=2e-6 / apart)
+
+
+def test_label_embeddings_that_cancel_map_to_zero() -> None:
+    labels = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    scores = score_images(
+        LinearClassifier(torch.eye(2)), torch.tensor([[0.0, 1.0]]), None, labels,
+        alpha=0.0, tau=0.1, renormalise=True,
+    )  # fmt: skip
+    assert scores.final.tolist() == [[0.0, 0.0]]
+
+
+def test_finite_scores_whose_sum_overflows_are_no_error() -> None:
+    world = World(seed=5)
+    huge = LinearClassifier(torch.full((N_LABELS, DIMENSION), 1e307, dtype=torch.float64))
+    inputs = (world.image_global.abs(), world.image_local.abs(), world.label_embeddings)
+    scores = score_images(huge, *inputs, alpha=1.0, tau=0.1)
+    assert scores.final.sum() == torch.inf
+    assert scores.final.isfinite().all()

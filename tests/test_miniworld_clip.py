@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from comc_utils.backbones import load_backbone
 from comc_utils.datasets.miniworld import load_miniworld
 from comc_utils.errors import CoMCError
-from comc_utils.experiment import load_backbone
 from comc_utils.labels import VOC2007
 from comc_utils.miniworld_clip import MODEL_NAMES, tokenizer, train, training_data, weights_path
 from comc_utils.miniworld_clip.models import VOCABULARY
@@ -82,14 +82,14 @@ def test_the_vocabulary_is_what_its_code_learns(tmp_path):
 
 
 def test_missing_and_damaged_weights_are_named(tmp_path, monkeypatch):
-    from comc_utils import experiment
+    from comc_utils import backbones
 
-    monkeypatch.setattr(experiment, "weights_path", lambda name: tmp_path / "gone.safetensors")
+    monkeypatch.setattr(backbones, "weights_path", lambda name: tmp_path / "gone.safetensors")
     with pytest.raises(CoMCError, match="gone.safetensors"):
         load_backbone("miniworld-RN-small")
     whole = weights_path("miniworld-RN-small").read_bytes()
     (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
-    monkeypatch.setattr(experiment, "weights_path", lambda name: tmp_path / "half.safetensors")
+    monkeypatch.setattr(backbones, "weights_path", lambda name: tmp_path / "half.safetensors")
     with pytest.raises(CoMCError, match="half.safetensors"):
         load_backbone("miniworld-RN-small")
 

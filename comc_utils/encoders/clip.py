@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -15,9 +15,23 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from comc_utils.encoders.image import ImageEmbeddings, image_features, make_transform, open_rgb
-from comc_utils.encoders.text import count_truncated, is_causal, text_features, text_lengths
+from comc_utils.encoders.image import (
+    ImageEmbeddings,
+    embed_batches,
+    make_image_tower,
+    make_transforms,
+)
+from comc_utils.encoders.reading import read_batches
+from comc_utils.encoders.text import (
+    count_truncated,
+    is_causal,
+    split_by_tokens,
+    text_features,
+    text_lengths,
+)
 from comc_utils.errors import CoMCError
+
+_CPU_TOKENS, _GPU_TOKENS = 1024, 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +52,9 @@ class Clip:
         open_clip's model, in evaluation mode.
     tokenizer : callable
         ``tokenizer(texts, context_length)`` gives token ids [n, context_length].
+    make_tower : callable
+        ``make_tower(model, local)`` gives what runs the image tower, see
+        `comc_utils.encoders.image.make_image_tower`; another one after `with_openvino`.
     """
 
     name: str
@@ -45,6 +62,9 @@ class Clip:
     embedding_dim: int
     model: nn.Module = field(repr=False)
     tokenizer: Callable[[list[str], int], Tensor] = field(repr=False)
+    make_tower: Callable[..., Callable[[Tensor], Sequence[Tensor | None]]] = field(
+        default=make_image_tower, repr=False
+    )
 
     @property
     def temperature(self) -> float:
@@ -62,8 +82,33 @@ class Clip:
         """Where the towers run; embeddings are given back on the CPU."""
         return self.model.logit_scale.device
 
+    def with_openvino(self) -> Clip:
+        """Give the same towers with images embedded by OpenVINO, which is faster on some CPUs.
+
+        Converting takes some seconds and a second copy of the image tower's weights, which stays as
+        it is when the model's change. In float32, as torch: unit vectors differ by about 1e-6.
+
+        Returns
+        -------
+        Clip
+            For ModifiedResNets on the CPU.
+
+        Raises
+        ------
+        CoMCError
+            OpenVINO is not installed, the image tower is of another kind, or not on the CPU.
+        """
+        from comc_utils.encoders.openvino import OpenVinoTower
+
+        return replace(self, make_tower=OpenVinoTower(self.model))
+
     def encode_text(
-        self, texts: Sequence[str], *, batch_size: int = 256, progress: bool = False
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 256,
+        batch_tokens: int | None = None,
+        progress: bool = False,
     ) -> Float[Tensor, "n d"]:
         """Embed sentences by the end-of-text token (section 3.1 of the paper).
 
@@ -77,7 +122,10 @@ class Clip:
             At least one sentence. Those longer than the context (77 tokens in OpenAI's models) are
             cut by the tokenizer; a warning says how many.
         batch_size : int
-            Sentences a forward pass.
+            At most so many sentences a forward pass.
+        batch_tokens : int, optional
+            At most so many tokens a forward pass, padding included; a longer sentence goes alone.
+            By default 1,024 on the CPU, which is busy with that and pads less, else 16,384.
         progress : bool
             Show a progress bar.
 
@@ -92,6 +140,8 @@ class Clip:
             ``texts`` is empty, a single string, or holds something other than strings.
         """
         _check_texts(texts)
+        if batch_tokens is None:
+            batch_tokens = _CPU_TOKENS if self.device.type == "cpu" else _GPU_TOKENS
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         distinct = list(rows)
         # Only open_clip's own towers hold their context length; elsewhere the tokenizer knows it.
@@ -112,7 +162,7 @@ class Clip:
             torch.inference_mode(),
             tqdm(total=len(distinct), desc="sentences", disable=not progress) as bar,
         ):
-            for batch in lengths.argsort(stable=True).split(batch_size):
+            for batch in split_by_tokens(lengths, batch_size, batch_tokens):
                 cut = tokens[batch, : int(lengths[batch].max())].to(self.device)
                 embeddings[batch] = normalize(text_features(self.model, cut), dim=-1).cpu()
                 bar.update(len(batch))
@@ -125,15 +175,19 @@ class Clip:
         batch_size: int = 64,
         local: Literal["value", "patch"] | None = "value",
         resize: Literal["crop", "plain"] = "crop",
+        num_workers: int | None = None,
         progress: bool = False,
     ) -> ImageEmbeddings:
         """Embed images as wholes and by region, in one forward pass (v^g and v^l of section 3.3).
 
+        In float32 on the CPU; on a CUDA device the image tower runs in half precision (torch's
+        autocast), as OpenAI ran it, and unit vectors differ from float32's by about 1e-3.
+
         Parameters
         ----------
         images : sequence of PIL.Image.Image
-            At least one. Only ``len(images)`` and ``images[i]`` are used, each ``i`` once and in
-            order, so a sequence that opens or draws its images on demand keeps one batch in memory.
+            At least one. Only ``len(images)`` and ``images[i]`` are used, each ``i`` once, so a
+            sequence that opens or draws its images on demand keeps few batches in memory.
         batch_size : int
             Images a forward pass.
         local : {"value", "patch"} or None
@@ -150,6 +204,12 @@ class Clip:
             ``"crop"``: shorter side to the input size, then the central square, as CLIP was trained
             and evaluated; objects at the border are lost. ``"plain"``: the whole image squeezed
             into the square, as the paper words it.
+        num_workers : int, optional
+            Processes that open and resize images ahead of the model, each on one thread; results do
+            not depend on it. By default one for each core this process may use, at most 16, none
+            for fewer than 100 images; never more than there are batches after the first. 0 is this
+            process; so it is for a list or tuple, whose open files cannot be shared, and where
+            there is no safe fork (macOS, Windows).
         progress : bool
             Show a progress bar.
 
@@ -163,8 +223,9 @@ class Clip:
         Raises
         ------
         CoMCError
-            An image does not open (its index and file are named), ``images`` is empty, or the
-            model's image tower has no such local embeddings.
+            An image does not open (its index and file are named), ``images`` is empty, the model's
+            image tower has no such local embeddings, ``num_workers`` is negative, or a process that
+            reads images was killed.
 
         References
         ----------
@@ -174,26 +235,32 @@ class Clip:
             raise CoMCError("There are no images to embed; give at least one.")
         if local not in ("value", "patch", None):
             raise CoMCError(f'Unknown local embeddings {local!r}; use "value", "patch" or None.')
-        transform = make_transform(self.model, resize)
+        crop, scale = make_transforms(self.model, resize)
+        tower = self.make_tower(self.model, local)
         n = len(images)
+        # Allocated outside inference mode, as above.
         embeddings: list[Tensor | None] = [None, None, None]
-        with tqdm(total=n, desc="images", disable=not progress) as bar:
-            for start in range(0, n, batch_size):
-                rows = range(start, min(start + batch_size, n))
-                pixels = torch.stack([transform(open_rgb(images, row)) for row in rows])
-                with torch.inference_mode():
-                    parts = image_features(
-                        self.model,
-                        pixels.to(self.device, memory_format=torch.channels_last),
-                        local=local,
-                    )
+        done = 0
+        with (
+            read_batches(
+                images,
+                crop,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                pin_memory=self.device.type == "cuda",
+            ) as batches,
+            tqdm(total=n, desc="images", disable=not progress) as bar,
+        ):
+            for parts in embed_batches(tower, scale, batches, self.device):
+                rows = slice(done, done + len(parts[0]))
                 for kind, part in enumerate(parts):
                     if part is None:
                         continue
                     if embeddings[kind] is None:
                         embeddings[kind] = torch.empty(n, *part.shape[1:])
-                    embeddings[kind][rows.start : rows.stop] = normalize(part, dim=-1).cpu()
-                bar.update(len(rows))
+                    embeddings[kind][rows] = part
+                done = rows.stop
+                bar.update(len(parts[0]))
         return ImageEmbeddings(*embeddings)
 
 

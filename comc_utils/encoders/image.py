@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxtyping import Float
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
 from open_clip import image_transform
 from open_clip.model import get_model_preprocess_cfg
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torchvision.transforms import Compose
 
-from comc_utils.encoders.resnet import resnet_features
+from comc_utils.encoders.resnet import ResNetTower
 from comc_utils.encoders.vit import vit_features
 from comc_utils.errors import CoMCError
 
@@ -42,27 +47,27 @@ class ImageEmbeddings:
     local_embeddings: Float[Tensor, "n k d"] | None
 
 
-def image_features(
-    model: nn.Module,
-    pixels: Float[Tensor, "n 3 height width"],
-    *,
-    local: Literal["value", "patch"] | None,
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"], Float[Tensor, "n k d"] | None]:
-    """Run the image tower once for global and local embeddings, not yet normalised.
+def make_image_tower(
+    model: nn.Module, local: Literal["value", "patch"] | None
+) -> Callable[
+    [Float[Tensor, "n 3 height width"]],
+    tuple[Float[Tensor, "n d"], Float[Tensor, "n d"], Float[Tensor, "n k d"] | None],
+]:
+    """Make the function that runs the image tower once for global and local embeddings.
 
     Parameters
     ----------
     model : nn.Module
-        open_clip's model.
-    pixels : Tensor [n, 3, height, width]
-        Preprocessed images.
+        open_clip's model, whose weights are those of now: a ModifiedResNet's are copied.
     local : {"value", "patch"} or None
         See `Clip.encode_images`.
 
     Returns
     -------
-    tuple of Tensor [n, d], Tensor [n, d] and Tensor [n, K, d] or None
-        Global embeddings with and without the attention pool's positional embedding, and local ones.
+    callable
+        From preprocessed images [n, 3, height, width] to global embeddings with and without the
+        attention pool's positional embedding, [n, d] each, and local ones [n, K, d] or None; not
+        normalised.
 
     Raises
     ------
@@ -75,23 +80,103 @@ def image_features(
             raise CoMCError(
                 'A ModifiedResNet has no patch tokens in the embedding space; use local="value".'
             )
-        return resnet_features(visual, pixels, local is not None)
+        return ResNetTower(visual, local is not None)
     if local is None:
-        whole = model.encode_image(pixels)
-        return whole, whole, None
+
+        def embed_whole(pixels: Tensor) -> tuple[Tensor, Tensor, None]:
+            whole = model.encode_image(pixels)
+            return whole, whole, None
+
+        return embed_whole
     if isinstance(visual, VisionTransformer):
-        whole, regions = vit_features(visual, pixels, local)
-        return whole, whole, regions
+
+        def embed(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            whole, regions = vit_features(visual, pixels, local)
+            return whole, whole, regions
+
+        return embed
     raise CoMCError(
         f"Local embeddings of the image tower {type(visual).__name__} are not known; use "
         "local=None or a model with a ModifiedResNet or a VisionTransformer."
     )
 
 
-def make_transform(
+def embed_batches(
+    tower: Callable[[Tensor], Sequence[Tensor | None]],
+    scale: Callable[[Tensor], Tensor],
+    batches: Iterable[UInt8[Tensor, "n height width 3"]],
+    device: torch.device,
+) -> Iterator[list[Float[Tensor, "n ..."] | None]]:
+    """Run an image tower over batches, one batch behind the reading.
+
+    A batch is given out once the next one is queued, so that a GPU has work while results travel.
+
+    Parameters
+    ----------
+    tower : callable
+        From `make_image_tower`.
+    scale : callable
+        From 8-bit images to the tower's input, of `make_transforms`.
+    batches : iterable of Tensor [n, height, width, 3]
+        8-bit images, in pinned memory where the device is a GPU.
+    device : torch.device
+        Where the tower runs: in half precision on CUDA (torch's autocast), else in float32.
+
+    Yields
+    ------
+    list of Tensor or None
+        What the tower gives for a batch, as unit vectors in float32 on the CPU.
+    """
+    queued = None
+    for batch in batches:
+        waiting, queued = queued, _queue_batch(tower, scale, batch, device)
+        if waiting is not None:
+            yield _wait_for(*waiting)
+    if queued is not None:
+        yield _wait_for(*queued)
+
+
+def _queue_batch(
+    tower: Callable[[Tensor], Sequence[Tensor | None]],
+    scale: Callable[[Tensor], Tensor],
+    batch: UInt8[Tensor, "n height width 3"],
+    device: torch.device,
+) -> tuple[list[Tensor | None], torch.cuda.Event | None]:
+    on_gpu = device.type == "cuda"
+    half = torch.autocast("cuda", torch.float16) if on_gpu else nullcontext()
+    with torch.inference_mode():
+        pixels = scale(batch.to(device, non_blocking=on_gpu))
+        with half:
+            parts = tower(pixels)
+        # A copy from a GPU that does not block lands in pinned memory, and may still be on its way.
+        embeddings = [
+            None if part is None else normalize(part.float(), dim=-1).to("cpu", non_blocking=on_gpu)
+            for part in parts
+        ]
+        if not on_gpu:
+            return embeddings, None
+        done = torch.cuda.Event()
+        done.record(torch.cuda.current_stream(device))
+        return embeddings, done
+
+
+def _wait_for(
+    embeddings: list[Tensor | None], done: torch.cuda.Event | None
+) -> list[Tensor | None]:
+    if done is not None:
+        done.synchronize()
+    return embeddings
+
+
+def make_transforms(
     model: nn.Module, resize: Literal["crop", "plain"]
-) -> Callable[[Image.Image], Float[Tensor, "3 height width"]]:
-    """Build open_clip's evaluation preprocessing for a model.
+) -> tuple[
+    Callable[[Image.Image], UInt8[Tensor, "height width 3"]],
+    Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n 3 height width"]],
+]:
+    """Build open_clip's evaluation preprocessing for a model, in two halves.
+
+    The first works image by image and gives a quarter of the bytes that the second does.
 
     Parameters
     ----------
@@ -103,8 +188,11 @@ def make_transform(
 
     Returns
     -------
-    callable
-        From an RGB image to pixels [3, height, width].
+    crop : callable
+        From an RGB image to its resized pixels [height, width, 3].
+    scale : callable
+        From pixels of n images [n, height, width, 3] to the model's input [n, 3, height, width], in
+        torch's channels-last layout.
 
     Raises
     ------
@@ -114,14 +202,24 @@ def make_transform(
     if resize not in _RESIZE_MODES:
         raise CoMCError(f'Unknown resize {resize!r}; use "crop" or "plain".')
     settings = get_model_preprocess_cfg(model)
-    return image_transform(
+    steps = image_transform(
         model.visual.image_size,
         is_train=False,
         mean=settings["mean"],
         std=settings["std"],
         interpolation=settings["interpolation"],
         resize_mode=_RESIZE_MODES[resize],
-    )
+    ).transforms
+    # open_clip's last two steps make a float tensor of an image and normalise it.
+    to_size, normalise = Compose(steps[:-2]), steps[-1]
+
+    def crop(image: Image.Image) -> Tensor:
+        return torch.from_numpy(np.array(to_size(image)))
+
+    def scale(batch: Tensor) -> Tensor:
+        return normalise(batch.permute(0, 3, 1, 2).float().div(255))
+
+    return crop, scale
 
 
 def open_rgb(images: Sequence[Image.Image], index: int) -> Image.Image:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float, Int
 from open_clip.model import CLIP
-from open_clip.transformer import TextTransformer
+from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 
 def is_causal(model: nn.Module) -> bool:
@@ -63,6 +64,35 @@ def text_lengths(model: nn.Module, tokens: Int[Tensor, "n context"]) -> Int[Tens
     return scores.argmax(dim=-1) + 1
 
 
+def split_by_tokens(
+    lengths: Int[Tensor, " n"], max_texts: int, max_tokens: int
+) -> list[Int[Tensor, " b"]]:
+    """Sort texts by length and split them into batches of about as much work.
+
+    Parameters
+    ----------
+    lengths : Tensor [n]
+        Tokens of each text.
+    max_texts : int
+        Texts a batch, at most.
+    max_tokens : int
+        Tokens a batch, at most, all texts padded to its longest; one text is a batch in any case.
+
+    Returns
+    -------
+    list of Tensor [b]
+        Rows of ``lengths``, from the shortest text to the longest.
+    """
+    order = lengths.argsort(stable=True)
+    batches, start = [], 0
+    for end, length in enumerate(lengths[order].tolist()):
+        n_texts = end - start
+        if n_texts == max_texts or (n_texts and (n_texts + 1) * length > max_tokens):
+            batches.append(order[start:end])
+            start = end
+    return [*batches, order[start:]]
+
+
 def text_features(model: nn.Module, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n d"]:
     """Run the text tower on token ids that may be cut short of the context.
 
@@ -88,15 +118,52 @@ def text_features(model: nn.Module, tokens: Int[Tensor, "n length"]) -> Float[Te
     tower = model if isinstance(model, CLIP) else model.text
     length = tokens.shape[1]
     x = tower.token_embedding(tokens) + tower.positional_embedding[:length]  # (n, length, width)
-    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])  # (n, length, width)
-    last = text_lengths(model, tokens) - 1
+    lengths = text_lengths(model, tokens)
+    blocks = tower.transformer.resblocks
+    if all(type(block) is ResidualAttentionBlock for block in blocks):
+        for block in blocks[:-1]:
+            x = _run_block(block, x)  # (n, length, width)
+        x = _run_pooled(blocks[-1], x, lengths)  # (n, width)
+    else:
+        x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+        x = x[torch.arange(len(x), device=x.device), lengths - 1]  # (n, width)
     # Pooling before the final norm is the same, since the norm works on each token alone.
-    x = tower.ln_final(x[torch.arange(len(x), device=x.device), last])  # (n, width)
+    x = tower.ln_final(x)
     if tower.text_projection is None:
         return x
     if isinstance(tower.text_projection, nn.Linear):
         return tower.text_projection(x)
     return x @ tower.text_projection
+
+
+def _run_block(
+    block: ResidualAttentionBlock, x: Float[Tensor, "n length width"]
+) -> Float[Tensor, "n length width"]:
+    """Run a block with a causal mask, all three projections in one product.
+
+    torch's own attention layer turns sequences and batch around first, and then multiplies slices.
+    """
+    attention = block.attn
+    projected = linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+    by_head = projected.unflatten(-1, (3, attention.num_heads, -1))  # (n, length, 3, h, c_h)
+    query, key, value = by_head.permute(2, 0, 3, 1, 4)  # (n, h, length, c_h) each
+    attended = scaled_dot_product_attention(query, key, value, is_causal=True)
+    x = x + block.ls_1(attention.out_proj(attended.transpose(1, 2).flatten(2)))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
+def _run_pooled(
+    block: ResidualAttentionBlock, x: Float[Tensor, "n length width"], lengths: Int[Tensor, " n"]
+) -> Float[Tensor, "n width"]:
+    """Run the last block for each text's last token alone: nothing reads the others after it."""
+    rows = torch.arange(len(x), device=x.device)
+    normed = block.ln_1(x)
+    beyond = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]  # (n, length)
+    attended, _ = block.attn(
+        normed[rows, lengths - 1, None], normed, normed, key_padding_mask=beyond, need_weights=False
+    )  # (n, 1, width)
+    pooled = x[rows, lengths - 1] + block.ls_1(attended[:, 0])
+    return pooled + block.ls_2(block.mlp(block.ln_2(pooled)))
 
 
 def count_truncated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,8 +77,8 @@ def read_weights(path: Path) -> WeightsFile:
             "which is never loaded; fetch it again, or take the model's .safetensors file."
         ) from None
     except (
-        SafetensorError, zipfile.BadZipFile, OSError, EOFError, LookupError, RuntimeError,
-        TypeError, ValueError,
+        SafetensorError, zipfile.BadZipFile, struct.error, OSError, EOFError, LookupError, RuntimeError,
+        TypeError, ValueError, AttributeError, AssertionError,
     ) as error:  # fmt: skip
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CoMCError(

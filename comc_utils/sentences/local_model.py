@@ -56,8 +56,7 @@ class LocalModel:
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError:
             raise CoMCError(
-                "Language models on this machine need transformers: "
-                "pip install 'comc-notebooks[local-llm]'"
+                "Language models on this machine need transformers: pip install transformers"
             ) from None
         if style not in ("chat", "completion"):
             raise CoMCError(f"Unknown style {style!r} of the model; choose chat or completion.")
