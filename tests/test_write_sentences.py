@@ -399,7 +399,13 @@ def test_interrupt_keeps_what_is_under_way(server: LanguageModelServer, tmp_path
     server.seconds = 0.3
     path = tmp_path / "c.jsonl"
     command = [sys.executable, "-m", "comc_utils", *words(server, path, 100, "--concurrency", "3")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts the tests in the background has them, and their children, ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while len(server.requests) < 7:
         assert process.poll() is None
         time.sleep(0.01)
