@@ -57,6 +57,12 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sentences", type=Path, metavar="FILE", help="corpus to train on (see write-sentences)"
     )
+    parser.add_argument(
+        "--draft",
+        action="store_true",
+        default=None,
+        help="let the decoder halve large JPEG files, which is faster and not quite the same",
+    )
     parser.add_argument("--smoke", action="store_true", help="a run of seconds, on little data")
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="notebooks to run, by name or beginning (01 03)"
@@ -102,7 +108,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             data=arguments.data,
             options={
                 name: getattr(arguments, name)
-                for name in ("backbone", "weights", "limit", "sentences")
+                for name in ("backbone", "weights", "limit", "sentences", "draft")
             },
             smoke=arguments.smoke,
             only=arguments.only,

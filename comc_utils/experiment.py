@@ -295,12 +295,16 @@ class EncodedExperiment(Experiment):
         grammar's, in full richness.
     n_sentences : int or None
         How many the grammar writes; None for the profile's own number.
+    draft : bool
+        Whether large JPEG files are read at a half, a quarter or an eighth of their size, no smaller than
+        the backbone's input.
     """
 
     backbone: str = ""
     weights: str | Path | None = None
     sentences: tuple[Record, ...] | None = None
     n_sentences: int | None = None
+    draft: bool = False
     cache: EmbeddingCache = field(
         default_factory=lambda: EmbeddingCache(cache_dir() / "embeddings")
     )
@@ -318,7 +322,9 @@ class EncodedExperiment(Experiment):
             return load_miniworld(
                 "test", min(limit or self.profile.n_images, self.profile.n_images)
             )
-        return load_benchmark(self.profile.name, self.data, limit=limit)
+        return load_benchmark(
+            self.profile.name, self.data, limit=limit, draft_size=self._draft_size
+        )
 
     @cached_property
     def labelled_images(self) -> MultiLabelImages:
@@ -328,7 +334,11 @@ class EncodedExperiment(Experiment):
         # Rare classes have to be among them.
         limit = None if self.limit is None else 20 * self.limit
         return load_benchmark(
-            self.profile.name, self.data, self.profile.training_split, limit=limit
+            self.profile.name,
+            self.data,
+            self.profile.training_split,
+            limit=limit,
+            draft_size=self._draft_size,
         )
 
     @cached_property
@@ -437,6 +447,10 @@ class EncodedExperiment(Experiment):
     def _limit(self) -> int | None:
         return min(self.limit or SMOKE_IMAGES, SMOKE_IMAGES) if self.smoke else self.limit
 
+    @property
+    def _draft_size(self) -> int | None:
+        return self.clip.image_size if self.draft else None
+
     @cached_property
     def _image_embeddings(self) -> dict[str, Tensor | ShardedEmbeddings]:
         return self.embed_images(self.images)
@@ -540,6 +554,7 @@ def load_experiment(
     limit: int | None = None,
     sentences: Sequence[Record] | str | Path | None = None,
     n_sentences: int | None = None,
+    draft: bool = False,
 ) -> Experiment:
     """Make a profile ready.
 
@@ -565,6 +580,8 @@ def load_experiment(
         Training text in place of the profile's own, where the profile has a text tower.
     n_sentences : int, optional
         Number of sentences in place of the profile's own, where it has a writer.
+    draft : bool
+        Read large JPEG files smaller, where images are files: see `EncodedExperiment`.
 
     Returns
     -------
@@ -574,7 +591,7 @@ def load_experiment(
     ------
     CoMCError
         For an unknown profile, a backbone that the profile does not have, a limit below 1, or sentences,
-        weights or a limit for a profile that cannot use them.
+        weights, drafts or a limit for a profile that cannot use them.
     """
     chosen = get_profile(profile)
     backbone = backbone or chosen.backbones[0]
@@ -584,6 +601,8 @@ def load_experiment(
             raise CoMCError(f"Profile {profile!r} has no backbone {backbone!r}; it has {known}.")
         if weights is not None:
             raise CoMCError(f"Profile {profile!r} has its own weights; leave `weights` out.")
+        if draft:
+            raise CoMCError(f"Profile {profile!r} reads no JPEG files; leave `draft` out.")
     if limit is not None and limit < 1:
         raise CoMCError(f"The limit is {limit} images; give 1 or more, or leave it out for all.")
     common = {
@@ -604,6 +623,7 @@ def load_experiment(
         weights=weights or chosen.weights,
         sentences=None if sentences is None else tuple(sentences),
         n_sentences=n_sentences or (None if sentences is None else len(sentences)),
+        draft=draft,
     )
 
 

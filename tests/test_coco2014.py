@@ -118,6 +118,7 @@ def test_missing_images(root: Path) -> None:
     trial = load_coco2014(root, limit=2)
     assert trial.ids == (file_name(7), file_name(300))
     assert trial.missing == (file_name(42),)
+    assert load_coco2014(root, limit=2, draft_size=224).fingerprint != trial.fingerprint
     assert trial.labels.sum(axis=1).tolist() == [0, 1]
 
 

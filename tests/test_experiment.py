@@ -110,6 +110,7 @@ def test_a_trial_has_so_many_images_at_most():
         ("miniworld", {"weights": "openai"}, "has its own weights"),
         ("coco500", {"weights": "openai"}, "has its own weights"),
         ("coco500", {"limit": 5}, "has no trials"),
+        ("coco500", {"draft": True}, "reads no JPEG files"),
         ("coco500", {"sentences": "corpus.jsonl"}, "has no text tower"),
         ("miniworld", {"sentences": "nowhere.jsonl"}, "nowhere.jsonl does not exist"),
     ],

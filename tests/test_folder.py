@@ -42,6 +42,7 @@ def test_labels_of_a_csv_file(root: Path) -> None:
     assert images[2].size == (8, 6)
     assert (images.name, images.split) == ("folder", "photos")
     assert load_folder(root, limit=2).ids == NAMES[:2]
+    assert load_folder(root, draft_size=224).fingerprint != images.fingerprint
 
 
 def test_label_set_orders_the_columns(root: Path) -> None:

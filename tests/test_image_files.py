@@ -108,6 +108,30 @@ def test_exif_rotation_only_where_asked(tmp_path: Path) -> None:
     assert near(upright.getpixel((10, 35)), BLUE)
 
 
+@pytest.mark.parametrize(
+    ("draft_size", "opened"),
+    [(None, (900, 640)), (80, (113, 80)), (160, (225, 160)), (161, (450, 320)), (321, (900, 640))],
+)
+def test_drafts_are_halved_and_never_too_small(
+    tmp_path: Path, draft_size: int | None, opened: tuple[int, int]
+) -> None:
+    photo = two_halves((900, 640))
+    image = open_image(save(photo, tmp_path / "photo.jpg"), draft_size=draft_size)
+    assert (image.mode, image.size) == ("RGB", opened)
+    assert near(image.getpixel((opened[0] // 4, 5)), RED)
+    assert near(image.getpixel((3 * opened[0] // 4, 5)), BLUE)
+    assert open_image(save(photo, tmp_path / "photo.png"), draft_size=draft_size).size == (900, 640)
+
+
+def test_draft_of_a_rotated_cmyk_photo(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = ROTATED_BY_90
+    path = save(Image.new("CMYK", (400, 200), (0, 255, 255, 0)), tmp_path / "a.jpg", exif=exif)
+    image = open_image(path, exif_rotation=True, draft_size=50)
+    assert image.size == (50, 100)
+    assert near(image.getpixel((25, 50)), (255, 0, 0))
+
+
 def test_damaged_exif_does_not_matter(tmp_path: Path) -> None:
     damaged = b"Exif\0\0II*\0\x08\0\0\0\x20\0garbage"
     path = save(two_halves(), tmp_path / "photo.jpg", exif=damaged)
@@ -213,6 +237,7 @@ def test_fingerprint_follows_the_files(folder: Path) -> None:
     assert fingerprint() == first
     assert fingerprint(limit=2) != first
     assert fingerprint(exif_rotation=True) != first
+    assert len({first, fingerprint(draft_size=224), fingerprint(draft_size=448)}) == 3
     moved = folder.rename(folder.with_name("moved"))
     assert fingerprint(moved) == first
     status = (moved / "a.jpg").stat()

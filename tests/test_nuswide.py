@@ -89,6 +89,7 @@ def test_missing_images_are_counted_and_named(root: Path) -> None:
     assert trial.ids == (IDS[0], IDS[2])
     assert trial.labels[:, ZEBRA].tolist() == [0, 1]
     assert trial.missing == (IDS[1],)
+    assert load_nuswide(root, limit=2, draft_size=224).fingerprint != trial.fingerprint
 
 
 @pytest.mark.parametrize(

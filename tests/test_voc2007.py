@@ -12,6 +12,7 @@ from PIL import Image
 from comc_utils.datasets import voc2007
 from comc_utils.datasets.voc2007 import load_voc2007
 from comc_utils.errors import CoMCError
+from comc_utils.experiment import load_experiment
 from comc_utils.labels import VOC2007
 from comc_utils.metrics import average_precision_per_class
 
@@ -99,6 +100,14 @@ def test_order_of_lines_does_not_matter(root: Path) -> None:
     expected = load_voc2007(root).labels
     path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
     np.testing.assert_array_equal(load_voc2007(root).labels, expected)
+
+
+def test_drafts_as_small_as_the_backbone_looks(root: Path) -> None:
+    for photo in (root / "VOCdevkit" / "VOC2007" / "JPEGImages").iterdir():
+        Image.new("RGB", (1000, 600)).save(photo)
+    options = {"backbone": "miniworld-RN-small", "data": root}  # of 96 pixels a side
+    assert load_experiment("voc2007", **options).images[0].size == (1000, 600)
+    assert load_experiment("voc2007", **options, draft=True).images[0].size == (250, 150)
 
 
 def test_missing_images(root: Path) -> None:

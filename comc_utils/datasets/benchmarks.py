@@ -15,7 +15,12 @@ _TEST_SPLITS = {"voc2007": "test", "coco2014": "val2014", "nuswide": "test"}
 
 
 def load_benchmark(
-    name: str, root: Path | None, split: str | None = None, *, limit: int | None = None
+    name: str,
+    root: Path | None,
+    split: str | None = None,
+    *,
+    limit: int | None = None,
+    draft_size: int | None = None,
 ) -> MultiLabelImages:
     """Load a benchmark from the folder that holds it.
 
@@ -29,6 +34,8 @@ def load_benchmark(
         The test split by default.
     limit : int, optional
         A trial on the first images, this many at most, of those that are there.
+    draft_size : int, optional
+        For JPEG files, see `image_files.open_image`.
 
     Returns
     -------
@@ -44,4 +51,4 @@ def load_benchmark(
             f"The images of {name} are yours to bring: say where they are by --data DIR, in a notebook by DATA "
             "in its parameters cell. The README says where to get them."
         )
-    return _LOADERS[name](root, split or _TEST_SPLITS[name], limit=limit)
+    return _LOADERS[name](root, split or _TEST_SPLITS[name], limit=limit, draft_size=draft_size)

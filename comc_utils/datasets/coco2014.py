@@ -33,6 +33,7 @@ def load_coco2014(
     *,
     unlabelled: bool = True,
     limit: int | None = None,
+    draft_size: int | None = None,
 ) -> MultiLabelImages:
     """Load a split of MS-COCO 2014; an image shows each class that one of its objects is of.
 
@@ -50,6 +51,8 @@ def load_coco2014(
     limit : int, optional
         For a trial: the first so many images of the file's list that are there. By default the split
         must be complete.
+    draft_size : int, optional
+        For JPEG files, see `image_files.open_image`.
 
     Returns
     -------
@@ -81,7 +84,13 @@ def load_coco2014(
         if not unlabelled:
             check_count(len(kept), n_stated, str(path), f"{place} with labels")
     names = list(name_of.values())
-    files = find_files(root / split, [names[row] for row in kept], limit=limit, place=place)
+    files = find_files(
+        root / split,
+        [names[row] for row in kept],
+        limit=limit,
+        place=place,
+        draft_size=draft_size,
+    )
     rows = kept[list(files.rows)]
     stated: dict[str, int | float] = {"images": n_stated, "classes": 80}
     if split in _LABELS_PER_IMAGE and unlabelled:

@@ -27,6 +27,7 @@ def load_folder(
     *,
     labels: str | os.PathLike[str] | None = None,
     limit: int | None = None,
+    draft_size: int | None = None,
 ) -> MultiLabelImages:
     """Load all images of a folder and the folders below it, sorted by path.
 
@@ -47,6 +48,8 @@ def load_folder(
     limit : int, optional
         For a trial: the first so many images. Images without a row of the CSV file are passed over
         then, and named as missing; by default each must have one.
+    draft_size : int, optional
+        For JPEG files, see `image_files.open_image`.
 
     Returns
     -------
@@ -80,7 +83,14 @@ def load_folder(
         raise CoMCError(
             f"The classes of {root} are not known: write a {LABELS_FILE} into it, or give a label set."
         )
-    files = find_files(root, names, limit=limit, place=f"folder {root}", exif_rotation=True)
+    files = find_files(
+        root,
+        names,
+        limit=limit,
+        place=f"folder {root}",
+        exif_rotation=True,
+        draft_size=draft_size,
+    )
     return MultiLabelImages(
         name="folder",
         split=root.resolve().name,

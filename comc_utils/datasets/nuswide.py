@@ -24,7 +24,11 @@ _LABELS_PER_IMAGE = {"test": 1.88}
 
 
 def load_nuswide(
-    root: str | os.PathLike[str], split: str = "test", *, limit: int | None = None
+    root: str | os.PathLike[str],
+    split: str = "test",
+    *,
+    limit: int | None = None,
+    draft_size: int | None = None,
 ) -> MultiLabelImages:
     """Load a split of NUS-WIDE.
 
@@ -39,6 +43,8 @@ def load_nuswide(
     limit : int, optional
         For a trial: the first so many images of the list whose files are there. By default the split
         must be complete.
+    draft_size : int, optional
+        For JPEG files, see `image_files.open_image`.
 
     Returns
     -------
@@ -72,7 +78,13 @@ def load_nuswide(
         ],
         axis=1,
     )
-    files = find_files(_first_folder(root, "Flickr", "images"), ids, limit=limit, place=place)
+    files = find_files(
+        _first_folder(root, "Flickr", "images"),
+        ids,
+        limit=limit,
+        place=place,
+        draft_size=draft_size,
+    )
     stated: dict[str, int | float] = {"images": N_IMAGES[split], "classes": 81}
     if split in _LABELS_PER_IMAGE:
         stated["labels per image"] = _LABELS_PER_IMAGE[split]

@@ -27,6 +27,7 @@ def load_voc2007(
     *,
     difficult: Literal["negative", "left out"] = "negative",
     limit: int | None = None,
+    draft_size: int | None = None,
 ) -> MultiLabelImages:
     """Load a split of VOC2007.
 
@@ -42,6 +43,8 @@ def load_voc2007(
     limit : int, optional
         For a trial: the first so many images of the list whose files are there. By default the split
         must be complete.
+    draft_size : int, optional
+        For JPEG files, see `image_files.open_image`.
 
     Returns
     -------
@@ -78,7 +81,11 @@ def load_voc2007(
         axis=1,
     )
     files = find_files(
-        home / "JPEGImages", [f"{name}.jpg" for name in ids], limit=limit, place=place
+        home / "JPEGImages",
+        [f"{name}.jpg" for name in ids],
+        limit=limit,
+        place=place,
+        draft_size=draft_size,
     )
     used = states[list(files.rows)]
     return MultiLabelImages(
