@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,6 +18,8 @@ from benchmarks.paired import Case
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.datasets.image_files import open_image
 from comc_utils.encoders import Clip, ImageEmbeddings, load_clip
+
+import open_clip  # isort: skip (after the encoders, which make torchvision importable)
 
 N_PHOTOS = 276
 BATCH_SIZE = 64
