@@ -1,6 +1,6 @@
 """Measure everything and write results/benchmarks: ``python -m benchmarks [NAME ...]``.
 
-Every case runs in a process of its own, so that none finds memory or caches that another has left.
+With names, only these files are measured, and the other lines of the results stay as they are. Every case runs in a process of its own, so that none finds memory or caches that another has left.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def run_one(module: str, index: int, path: Path) -> None:
     measured = measure(cases(module)[index])
     case = measured.case
     row = {
+        "file": module,
         "what": case.name,
         "against": case.against,
         "ratio": round(measured.ratio, 3),
@@ -96,21 +97,24 @@ def main() -> None:
                 rows.append(json.loads(path.read_text()))
             row = rows[-1]
             print(f"{row['ratio']:8.2f} x  ({row['target']})  {row['what']}", flush=True)
-    if arguments.names:
-        return
     FOLDER.mkdir(parents=True, exist_ok=True)
+    stored = FOLDER / "benchmarks.json"
+    if arguments.names and stored.exists():
+        others = json.loads(stored.read_text())["cases"]
+        rows += [row for row in others if row["file"] not in arguments.names]
+        rows.sort(key=lambda row: MODULES.index(row["file"]))
     machine = {
         "cores": os.cpu_count(),
         "processor": _processor(),
         "python": platform.python_version(),
     }
-    (FOLDER / "benchmarks.json").write_text(
-        json.dumps({"machine": machine, "cases": rows}, indent=2) + "\n"
-    )
-    table = pd.DataFrame(rows).drop(columns=["seconds, ours", "seconds, reference"])
+    stored.write_text(json.dumps({"machine": machine, "cases": rows}, indent=2) + "\n")
+    table = pd.DataFrame(rows).drop(columns=["file", "seconds, ours", "seconds, reference"])
     table["met"] = table["met"].map({True: "yes", False: "no"})
     table.to_csv(FOLDER / "benchmarks.csv", index=False)
     (FOLDER / "benchmarks.md").write_text(_markdown(table), encoding="utf-8")
+    if arguments.names:
+        return
     growth = pd.DataFrame(grow())
     growth.to_csv(FOLDER / "growth.csv", index=False)
     use_style()

@@ -379,11 +379,22 @@ def _components_of_chunks(
     if chunk_size < 1:
         raise CoMCError(f"chunk_size is {chunk_size}; give 1 or more images.")
     layers = _Layers.of(classifier, label_embeddings, tau=tau, renormalise=renormalise)
+    buffer: list[Tensor] = []
+
+    def converted(regions: Tensor) -> Tensor:
+        # Of half-precision numbers, into the same memory each time: new memory takes longer than the numbers.
+        if regions.dtype == classifier.weight.dtype:
+            return regions
+        if not buffer:
+            buffer.append(torch.empty_like(regions, dtype=classifier.weight.dtype))
+        return buffer[0][: len(regions)].copy_(regions)
 
     def chunks() -> Iterator[tuple[slice, ScoreComponents]]:
         for start in range(0, len(image_global), chunk_size):
             rows = slice(start, start + chunk_size)
-            local = (None, None) if image_local is None else layers.logits(image_local[rows])
+            local = (
+                (None, None) if image_local is None else layers.logits(converted(image_local[rows]))
+            )
             logits = (*layers.logits(image_global[rows]), *local)
             _check_finite([t for t in logits if t is not None], first_image=start)
             yield rows, ScoreComponents(*logits, bias=classifier.bias)

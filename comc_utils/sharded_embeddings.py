@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,7 +24,8 @@ class ShardedEmbeddings:
     """Tensors with one row an image, of which a slice reads only the shards that it touches.
 
     Made by `store_in_shards`. A shard is checked when it is first read, and computed again where it is
-    missing or damaged. One shard is kept open at a time: rows are meant to be read in order.
+    missing or damaged. Rows are meant to be read in order: one shard is kept open at a time, and while it is
+    worked on, a thread reads and checks the one after it.
 
     Attributes
     ----------
@@ -49,6 +51,7 @@ class ShardedEmbeddings:
     compute: Callable[[range], Mapping[str, Tensor]] = field(repr=False)
     _checked: set[int] = field(default_factory=set, repr=False)
     _open: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _ahead: dict[int, Future[Tensor]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         """Number of rows, n."""
@@ -92,17 +95,36 @@ class ShardedEmbeddings:
 
     def _shard(self, shard: int) -> Tensor:
         if shard not in self._open:
-            first = shard * self.rows_per_shard
-            rows = range(first, min(len(self), first + self.rows_per_shard))
-            tensors = self.cache.get(
-                _shard_key(self.key, rows),
-                partial(self.compute, rows),
-                check=shard not in self._checked,
-            )
-            self._checked.add(shard)
+            ahead = self._ahead.pop(shard, None)
+            tensor = self._load(shard) if ahead is None else ahead.result()
             self._open.clear()  # unmaps the last one's file
-            self._open[shard] = tensors[self.name]
+            self._open[shard] = tensor
+            self._start_to_load(shard + 1)
         return self._open[shard]
+
+    def _load(self, shard: int) -> Tensor:
+        rows = self._rows(shard)
+        tensors = self.cache.get(
+            _shard_key(self.key, rows),
+            partial(self.compute, rows),
+            check=shard not in self._checked,
+        )
+        self._checked.add(shard)
+        return tensors[self.name]
+
+    def _start_to_load(self, shard: int) -> None:
+        """Read and check a shard in a thread; hashing holds no lock. One to be computed waits for its turn."""
+        if shard in self._checked or not self._rows(shard):
+            return
+        if self.cache.path(_shard_key(self.key, self._rows(shard))).exists():
+            self._ahead.clear()
+            pool = ThreadPoolExecutor(1)
+            self._ahead[shard] = pool.submit(self._load, shard)
+            pool.shutdown(wait=False)
+
+    def _rows(self, shard: int) -> range:
+        first = shard * self.rows_per_shard
+        return range(first, min(len(self), first + self.rows_per_shard))
 
 
 def store_in_shards(

@@ -87,3 +87,14 @@ def test_a_damaged_shard_is_noticed_when_it_is_read_and_computed_again(tmp_path)
 def test_anything_but_consecutive_rows_is_refused(rows, tmp_path):
     with pytest.raises(CoMCError, match="read (by slices|in order)"):
         store(tmp_path, Tower())["local"][rows]
+
+
+def test_the_next_shard_is_read_ahead_and_a_damaged_one_replaced(tmp_path):
+    embeddings = store(tmp_path, Tower())["local"]
+    rows = embeddings.rows_per_shard
+    first = embeddings[:rows]
+    assert torch.equal(first, LOCAL[:rows])
+    (ahead,) = embeddings._ahead.values()
+    assert torch.equal(ahead.result(timeout=60), LOCAL[rows : 2 * rows])
+    assert torch.equal(embeddings[:], LOCAL)
+    assert embeddings._ahead == {}
