@@ -1,6 +1,7 @@
 """Measure everything and write results/benchmarks: ``python -m benchmarks [NAME ...]``.
 
-With names, only these files are measured, and the other lines of the results stay as they are. Every case runs in a process of its own, so that none finds memory or caches that another has left.
+With names, only these files are measured, and the other lines of the results stay as they are. Every case runs
+in a process of its own, so that none finds memory or caches that another has left.
 """
 
 from __future__ import annotations

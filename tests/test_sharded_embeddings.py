@@ -89,7 +89,7 @@ def test_anything_but_consecutive_rows_is_refused(rows, tmp_path):
         store(tmp_path, Tower())["local"][rows]
 
 
-def test_the_next_shard_is_read_ahead_and_a_damaged_one_replaced(tmp_path):
+def test_the_next_shard_is_read_ahead(tmp_path):
     embeddings = store(tmp_path, Tower())["local"]
     rows = embeddings.rows_per_shard
     first = embeddings[:rows]
