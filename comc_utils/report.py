@@ -26,7 +26,6 @@ from comc_utils.claims import CLAIMS, MARGIN, Claim, Judgement, Metrics, Verdict
 from comc_utils.errors import CoMCError
 from comc_utils.figures import ACCENT, MAIN, MUTED
 from comc_utils.notebook_files import INJECTED_TAG, PARAMETERS_TAG, read_notebook
-from comc_utils.paths import repository_root
 from comc_utils.profiles import get_profile
 from comc_utils.tables import reported
 
@@ -254,7 +253,7 @@ def write_report(folder: Path, profile: str, *, smoke: bool = False) -> Path:
         above={grid.file for beside in paper_tables for grid in beside.ours},
         sections=sections,
         run=_read_json(run) if (run := folder / "run.json").exists() else None,
-        speed=_speed(repository_root() / "results" / "benchmarks"),
+        speed=_speed(folder.parent / "benchmarks"),
     )
     path = folder / "report.html"
     with atomic_path(path) as temporary:

@@ -15,6 +15,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 from test_claims import comparison, metrics_in_which_all_hold
 from test_notebooks import ABSOLUTE_PATH
@@ -220,6 +221,20 @@ def test_large_pictures_are_re_encoded_and_small_ones_left(write, folder):
     assert [kind for kind, _ in kinds] == ["png", "jpeg"]
     as_they_were = (folder / "figures" / "03_pictures.png").stat().st_size
     assert len(kinds[1][1]) < as_they_were
+
+
+def test_the_benchmark_beside_the_results_is_shown(write, folder):
+    assert "Speed" not in write()
+    beside = folder.parent / "benchmarks"
+    beside.mkdir()
+    line = "what,against,ratio,target,met\nread a book,reading it twice,2.0,at least 2 x,yes\n"
+    (beside / "benchmarks.csv").write_text(line)
+    Image.new("RGB", (30, 20)).save(beside / "growth.png")
+    page = write()
+    assert "Speed" in page
+    assert "<td>read a book</td>" in page
+    assert 'href="../benchmarks/benchmarks.csv"' in page
+    assert 'href="../benchmarks/growth.csv"' in page
 
 
 def test_what_results_hold_is_shown_as_text(write):
