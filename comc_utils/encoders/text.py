@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 from torch import Tensor, nn
@@ -114,10 +114,9 @@ def text_features(model: nn.Module, tokens: Int[Tensor, "n length"]) -> Float[Te
     """
     if not is_causal(model):
         return model.encode_text(tokens)
-    # A `CLIP` holds the text tower's parts itself, a `CustomTextCLIP` holds the tower.
-    tower = model if isinstance(model, CLIP) else model.text
+    tower = _tower(model)
     length = tokens.shape[1]
-    x = tower.token_embedding(tokens) + tower.positional_embedding[:length]  # (n, length, width)
+    x = embed_tokens(model, tokens) + tower.positional_embedding[:length]  # (n, length, width)
     lengths = text_lengths(model, tokens)
     blocks = tower.transformer.resblocks
     if all(type(block) is ResidualAttentionBlock for block in blocks):
@@ -128,6 +127,98 @@ def text_features(model: nn.Module, tokens: Int[Tensor, "n length"]) -> Float[Te
         x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
         x = x[torch.arange(len(x), device=x.device), lengths - 1]  # (n, width)
     # Pooling before the final norm is the same, since the norm works on each token alone.
+    return _project(tower, x)
+
+
+def embed_tokens(
+    model: nn.Module, tokens: Int[Tensor, "n length"]
+) -> Float[Tensor, "n length width"]:
+    """Look up the input vectors of token ids, without their positions.
+
+    Parameters
+    ----------
+    model : nn.Module
+        open_clip's model, for which `is_causal` holds.
+    tokens : Tensor [n, length]
+
+    Returns
+    -------
+    Tensor [n, length, width]
+    """
+    return _tower(model).token_embedding(tokens)
+
+
+def features_after(
+    model: nn.Module,
+    prefix: Float[Tensor, "c n_prefix width"],
+    suffix: Float[Tensor, "n length width"],
+    lengths: Int[Tensor, " n"],
+) -> Float[Tensor, "c n d"]:
+    """Run the text tower on every suffix after every prefix, as on their concatenations.
+
+    A causal transformer sees the same in a prefix whatever follows, so each prefix is run once, and the
+    suffixes attend to it.
+
+    Parameters
+    ----------
+    model : nn.Module
+        open_clip's model, for which `is_causal` holds.
+    prefix : Tensor [C, P, width]
+        Input vectors without positions, tokens' or learned ones.
+    suffix : Tensor [N, L, width]
+        Likewise; P + L is at most the context.
+    lengths : Tensor [N]
+        Position of the end-of-text token in the suffix plus one.
+
+    Returns
+    -------
+    Tensor [C, N, d]
+        Embeddings at the end-of-text tokens before normalisation.
+    """
+    tower = _tower(model)
+    (n_prefixes, n_before), (n, length) = prefix.shape[:2], suffix.shape[:2]
+    positions = tower.positional_embedding
+    before = prefix + positions[:n_before]  # (C, P, width)
+    after = suffix + positions[n_before : n_before + length]
+    after = after.expand(n_prefixes, *after.shape)  # (C, N, L, width)
+    mask = torch.ones(length, n_before + length, dtype=torch.bool, device=after.device)
+    mask = mask.tril(n_before)
+    for block in tower.transformer.resblocks:
+        before, after = _run_with_prefix(block, before, after, mask)
+    x = after[:, torch.arange(n, device=after.device), lengths - 1]  # (C, N, width)
+    return _project(tower, x)
+
+
+def token_features(
+    model: nn.Module, tokens: Int[Tensor, "n length"]
+) -> Float[Tensor, "n length d"]:
+    """Run the text tower and keep every token, projected as the end-of-text token is.
+
+    Parameters
+    ----------
+    model : nn.Module
+        open_clip's model, for which `is_causal` holds.
+    tokens : Tensor [n, length]
+        Token ids; may be shorter than the context.
+
+    Returns
+    -------
+    Tensor [n, length, d]
+        Before normalisation. Those after the end-of-text token mean nothing.
+    """
+    tower = _tower(model)
+    length = tokens.shape[1]
+    x = embed_tokens(model, tokens) + tower.positional_embedding[:length]
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    return _project(tower, x)
+
+
+def _tower(model: nn.Module) -> nn.Module:
+    """A `CLIP` holds the text tower's parts itself, a `CustomTextCLIP` holds the tower."""
+    return model if isinstance(model, CLIP) else model.text
+
+
+def _project(tower: nn.Module, x: Float[Tensor, "*n width"]) -> Float[Tensor, "*n d"]:
     x = tower.ln_final(x)
     if tower.text_projection is None:
         return x
@@ -143,12 +234,40 @@ def _run_block(
 
     torch's own attention layer turns sequences and batch around first, and then multiplies slices.
     """
+    query, key, value = _project_heads(block, x)
+    return _finish(block, x, scaled_dot_product_attention(query, key, value, is_causal=True))
+
+
+def _run_with_prefix(
+    block: nn.Module,
+    before: Float[Tensor, "c n_prefix width"],
+    after: Float[Tensor, "c n length width"],
+    mask: Bool[Tensor, "length total"],
+) -> tuple[Float[Tensor, "c n_prefix width"], Float[Tensor, "c n length width"]]:
+    query, key, value = _project_heads(block, before)
+    ran = _finish(block, before, scaled_dot_product_attention(query, key, value, is_causal=True))
+    flat = after.flatten(0, 1)  # (C N, L, width)
+    n = after.shape[1]
+    own_query, own_key, own_value = _project_heads(block, flat)
+    keys = torch.cat([key.repeat_interleave(n, dim=0), own_key], dim=2)  # (C N, h, P + L, c_h)
+    values = torch.cat([value.repeat_interleave(n, dim=0), own_value], dim=2)
+    attended = scaled_dot_product_attention(own_query, keys, values, attn_mask=mask)
+    return ran, _finish(block, flat, attended).unflatten(0, after.shape[:2])
+
+
+def _project_heads(
+    block: nn.Module, x: Float[Tensor, "n length width"]
+) -> Float[Tensor, "3 n h length c_h"]:
     attention = block.attn
     projected = linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
     by_head = projected.unflatten(-1, (3, attention.num_heads, -1))  # (n, length, 3, h, c_h)
-    query, key, value = by_head.permute(2, 0, 3, 1, 4)  # (n, h, length, c_h) each
-    attended = scaled_dot_product_attention(query, key, value, is_causal=True)
-    x = x + block.ls_1(attention.out_proj(attended.transpose(1, 2).flatten(2)))
+    return by_head.permute(2, 0, 3, 1, 4)
+
+
+def _finish(
+    block: nn.Module, x: Float[Tensor, "n length width"], attended: Float[Tensor, "n h length c_h"]
+) -> Float[Tensor, "n length width"]:
+    x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
