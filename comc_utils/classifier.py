@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, Protocol, TypedDict
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -18,6 +19,7 @@ from tqdm.auto import trange
 
 from comc_utils.atomic import atomic_path
 from comc_utils.errors import CoMCError
+from comc_utils.losses import asymmetric_loss, binary_cross_entropy
 from comc_utils.presets import Preset
 
 _PAIRWISE_NUMBERS = 2**16
@@ -31,13 +33,23 @@ later for p = 1. The switch comes a little late, so that small problems such as 
 """
 
 
+class Schedule(Protocol):
+    """What `learning_rate` asks of a preset."""
+
+    learning_rate: float
+    epochs: int
+    schedule: Literal["step", "epoch"]
+    warmup_epochs: int
+    warmup_lr: float
+
+
 class EpochRecord(TypedDict):
     """One epoch of training."""
 
     epoch: int
     """Counted from 1."""
     loss: float
-    """Ranking loss of a sentence, averaged over the epoch."""
+    """Loss of a sentence, averaged over the epoch."""
     learning_rate: float
     """At the epoch's first step."""
 
@@ -306,6 +318,11 @@ def train_classifier(
         parameters.values(), lr=preset.learning_rate, weight_decay=preset.weight_decay
     )
 
+    loss_of = {
+        "ranking": partial(ranking_loss, margin=preset.margin),
+        "binary cross-entropy": binary_cross_entropy,
+        "asymmetric": asymmetric_loss,
+    }[preset.loss]
     history: list[EpochRecord] = []
     for epoch in trange(preset.epochs, desc="training", unit="epoch", disable=not progress):
         batches = torch.randperm(n_sentences, generator=generator, device=device).split(
@@ -318,11 +335,8 @@ def train_classifier(
                 noise = torch.empty_like(x).normal_(generator=generator)
                 x = x + preset.noise_std * noise
             optimizer.param_groups[0]["lr"] = learning_rate(preset, epoch, step / len(batches))
-            loss = ranking_loss(
-                linear(x, parameters["weight"], parameters.get("bias")),
-                positive[rows],
-                preset.margin,
-            )
+            logits = linear(x, parameters["weight"], parameters.get("bias"))
+            loss = loss_of(logits, positive[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -338,7 +352,7 @@ def train_classifier(
     return LinearClassifier(**trained), history
 
 
-def learning_rate(preset: Preset, epoch: int, fraction: float) -> float:
+def learning_rate(preset: Schedule, epoch: int, fraction: float) -> float:
     """Learning rate of a step.
 
     The cosine spans all epochs but starts after the warm-up, so that with one it ends short of 0:
@@ -346,7 +360,7 @@ def learning_rate(preset: Preset, epoch: int, fraction: float) -> float:
 
     Parameters
     ----------
-    preset : Preset
+    preset : Schedule
     epoch : int
         Counted from 0.
     fraction : float

@@ -36,6 +36,8 @@ class Preset:
         Whether the classifier has a bias.
     margin : float
         m of eq. 3, in logits.
+    loss : {"ranking", "binary cross-entropy", "asymmetric"}
+        The method's own is the ranking loss; the others are for comparison.
     templates_in_training_text : bool
         Whether prompts for every class are added to the sentences: 9 times "a photo of a {c}." and
         once each of the 80 ImageNet templates of CLIP's authors.
@@ -69,6 +71,7 @@ class Preset:
     renormalise_mapped: bool
     positional_embedding: bool
     resize: Literal["plain", "crop"]
+    loss: Literal["ranking", "binary cross-entropy", "asymmetric"] = "ranking"
 
 
 PAPER = Preset(
