@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from comc_utils.datasets import nuswide
-from comc_utils.datasets.nuswide import load_nuswide
+from comc_utils.datasets.nuswide import N_TAGS, load_nuswide, load_nuswide_tags
 from comc_utils.errors import CoMCError
 from comc_utils.labels import NUSWIDE
 
@@ -132,3 +132,44 @@ def test_missing_parts(root: Path, name: str, message: str) -> None:
 def test_unknown_split(root: Path) -> None:
     with pytest.raises(CoMCError, match="no split 'val'; its splits: test, train"):
         load_nuswide(root, "val")
+
+
+@pytest.fixture
+def tagged(root: Path) -> Path:
+    """Give Flickr's tags to the three images: none; the concept "animal" and the last tag; the first tag."""
+    tags = ("animal", *(f"tag{i}" for i in range(N_TAGS)))
+    write_lines(root / "NUS_WID_Tags" / "TagList1k.txt", tags)
+    rows = [["0"] * len(tags) for _ in IDS]
+    rows[1][0] = rows[1][-1] = rows[2][1] = "1"
+    lines = tuple(" ".join(row) + " " for row in rows)
+    write_lines(root / "NUS_WID_Tags" / "Test_Tags1k.dat", lines, b" \r\n")
+    return root
+
+
+def test_tags_are_the_seen_classes_and_no_concept_is_among_them(tagged: Path) -> None:
+    images = load_nuswide_tags(tagged, "test")
+    assert len(images.class_names) == N_TAGS == 925
+    assert not set(images.class_names) & set(NUSWIDE.official_names)
+    assert np.argwhere(images.labels).tolist() == [[1, N_TAGS - 1], [2, 0]]
+    assert images.ids == IDS
+    assert load_nuswide_tags(tagged, "test", limit=2).labels.sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "message"),
+    [
+        ("TagList1k.txt", ("animal", "tag"), "has 1 tags beside the concepts, expected 925"),
+        ("Test_Tags1k.dat", ("0", "1"), "Test_Tags1k.dat has 2 lines, but the list of images 3"),
+        ("Test_Tags1k.dat", ("0 1",) * 3, "dat, line 1 is not 926 times 0 or 1"),
+        ("Test_Tags1k.dat", ("2 " * 926,) * 3, "dat, line 1 is not 926 times 0 or 1"),
+    ],
+)
+def test_damaged_tags(tagged: Path, name: str, lines: tuple[str, ...], message: str) -> None:
+    write_lines(tagged / "NUS_WID_Tags" / name, lines)
+    with pytest.raises(CoMCError, match=message):
+        load_nuswide_tags(tagged, "test")
+
+
+def test_missing_tags(root: Path) -> None:
+    with pytest.raises(CoMCError, match="TagList1k.txt is missing; get it from http"):
+        load_nuswide_tags(root, "test")

@@ -19,6 +19,9 @@ ADDRESS = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/
 N_IMAGES = {"test": 107_859, "train": 161_789}
 """Images of each split, by the official lists and the paper."""
 
+N_TAGS = 925
+"""Seen classes of zero-shot learning, in the paper and its predecessors."""
+
 _LABELS_PER_IMAGE = {"test": 1.88}
 """3 P/R of the top 3 in the paper's Table 2, where it can only be the mean over all test images."""
 
@@ -62,14 +65,8 @@ def load_nuswide(
     Chua et al., NUS-WIDE: A Real-World Web Image Database from National University of Singapore,
     CIVR 2009.
     """
-    if split not in N_IMAGES:
-        raise CoMCError(f"NUS-WIDE has no split {split!r}; its splits: {', '.join(N_IMAGES)}.")
-    place = f"NUS-WIDE {split}"
     root = Path(root)
-    path = root / "ImageList" / f"{split.capitalize()}Imagelist.txt"
-    ids = tuple(line.decode("utf-8", "replace").replace("\\", "/") for line in _read_lines(path))
-    if limit is None:
-        check_count(len(ids), N_IMAGES[split], str(path), place)
+    ids = _read_ids(root, split, limit)
     labels_folder = _first_folder(root, "TrainTestLabels", "Groundtruth/TrainTestLabels")
     labels = np.stack(
         [
@@ -82,7 +79,7 @@ def load_nuswide(
         _first_folder(root, "Flickr", "images"),
         ids,
         limit=limit,
-        place=place,
+        place=f"NUS-WIDE {split}",
         draft_size=draft_size,
     )
     stated: dict[str, int | float] = {"images": N_IMAGES[split], "classes": 81}
@@ -99,6 +96,95 @@ def load_nuswide(
         stated=stated,
         missing=files.missing,
     )
+
+
+def load_nuswide_tags(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    limit: int | None = None,
+    draft_size: int | None = None,
+) -> MultiLabelImages:
+    """Load a split of NUS-WIDE with Flickr's tags as labels: the seen classes of zero-shot learning.
+
+    Of the 1,000 most frequent tags the 925 that are none of the 81 concepts are labels.
+
+    Parameters
+    ----------
+    root : str or PathLike
+        As `load_nuswide` takes it, with ``NUS_WID_Tags/TagList1k.txt`` and
+        ``NUS_WID_Tags/Train_Tags1k.dat`` (or ``Test_Tags1k.dat``), too.
+    split : {"train", "test"}
+    limit, draft_size : int, optional
+        As for `load_nuswide`.
+
+    Returns
+    -------
+    MultiLabelImages
+        N = 925.
+
+    Raises
+    ------
+    CoMCError
+        As `load_nuswide`; and for tags that are missing or damaged, or leave another number of classes.
+
+    References
+    ----------
+    The split of Zhang et al., Fast Zero-Shot Image Tagging, CVPR 2016, which Table 2 of the paper uses.
+    """
+    root = Path(root)
+    ids = _read_ids(root, split, limit)
+    folder = root / "NUS_WID_Tags"
+    tags = [line.decode("utf-8", "replace") for line in _read_lines(folder / "TagList1k.txt")]
+    kept = [column for column, tag in enumerate(tags) if tag not in NUSWIDE.official_names]
+    if len(kept) != N_TAGS:
+        raise CoMCError(
+            f"{folder / 'TagList1k.txt'} has {len(kept)} tags beside the concepts, expected {N_TAGS}; get "
+            f"it anew from {ADDRESS}."
+        )
+    path = folder / f"{split.capitalize()}_Tags1k.dat"
+    rows = _read_lines(path)
+    if len(rows) != len(ids):
+        raise CoMCError(
+            f"{path} has {len(rows):,} lines, but the list of images {len(ids):,}; get it anew from {ADDRESS}."
+        )
+    files = find_files(
+        _first_folder(root, "Flickr", "images"),
+        ids,
+        limit=limit,
+        place=f"NUS-WIDE {split}",
+        draft_size=draft_size,
+    )
+    return MultiLabelImages(
+        name="NUS-WIDE, Flickr's tags",
+        split=split,
+        class_names=tuple(tags[column] for column in kept),
+        labels=np.stack([_read_tags(rows[row], len(tags), path, row)[kept] for row in files.rows]),
+        ids=tuple(ids[row] for row in files.rows),
+        load_image=files.open,
+        fingerprint=files.fingerprint,
+        stated={"images": N_IMAGES[split], "classes": N_TAGS},
+        missing=files.missing,
+    )
+
+
+def _read_ids(root: Path, split: str, limit: int | None) -> tuple[str, ...]:
+    if split not in N_IMAGES:
+        raise CoMCError(f"NUS-WIDE has no split {split!r}; its splits: {', '.join(N_IMAGES)}.")
+    path = root / "ImageList" / f"{split.capitalize()}Imagelist.txt"
+    ids = tuple(line.decode("utf-8", "replace").replace("\\", "/") for line in _read_lines(path))
+    if limit is None:
+        check_count(len(ids), N_IMAGES[split], str(path), f"NUS-WIDE {split}")
+    return ids
+
+
+def _read_tags(line: bytes, n_tags: int, path: Path, row: int) -> UInt8[np.ndarray, " n_tags"]:
+    values = line.split()
+    if len(values) != n_tags or not set(values) <= {b"0", b"1"}:
+        raise CoMCError(
+            f"{path}, line {row + 1} is not {n_tags:,} times 0 or 1; get the file anew from {ADDRESS}."
+        )
+    return np.array([value == b"1" for value in values], dtype=np.uint8)
 
 
 def _first_folder(root: Path, *names: str) -> Path:

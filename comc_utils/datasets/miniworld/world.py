@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import PIL
 
 from comc_utils.datasets.base import MultiLabelImages
-from comc_utils.datasets.miniworld.captions import write_caption
-from comc_utils.datasets.miniworld.drawings import VOC_DRAWINGS
+from comc_utils.datasets.miniworld.captions import DISPLAY_NAMES, write_caption
+from comc_utils.datasets.miniworld.drawings import (
+    DISTRACTOR_DRAWINGS,
+    DRAWINGS,
+    VOC_DRAWINGS,
+)
 from comc_utils.datasets.miniworld.renderer import render
 from comc_utils.datasets.miniworld.scenes import Scene, sample_scene
-from comc_utils.labels import VOC2007
 
 WORLD_SEED = 2024
 """Seed of the splits that are evaluated; the models were trained on scenes of another seed."""
@@ -22,9 +26,13 @@ N_PAIRS = 300
 
 
 def load_miniworld(
-    split: str = "test", n_images: int = N_TEST, *, seed: int = WORLD_SEED
+    split: str = "test",
+    n_images: int = N_TEST,
+    *,
+    seed: int = WORLD_SEED,
+    classes: Literal["voc", "distractors", "all"] = "voc",
 ) -> MultiLabelImages:
-    """Scenes of a split with VOC2007's 20 classes as labels; distractors are no label.
+    """Scenes of a split with their labels.
 
     Parameters
     ----------
@@ -33,6 +41,9 @@ def load_miniworld(
     n_images : int
         Scenes 0 to n_images - 1 of the split.
     seed : int
+    classes : {"voc", "distractors", "all"}
+        Which classes are labels: VOC2007's 20, the 16 others that scenes show, or both in this order. The
+        images are the same.
 
     Returns
     -------
@@ -40,12 +51,14 @@ def load_miniworld(
         Images are rendered on demand, 96 pixels on the shorter side.
     """
     scenes = miniworld_scenes(split, n_images, seed=seed)
-    names = list(VOC_DRAWINGS)
+    names = list(
+        {"voc": VOC_DRAWINGS, "distractors": DISTRACTOR_DRAWINGS, "all": DRAWINGS}[classes]
+    )
     labels = np.array([[name in s.class_names for name in names] for s in scenes], dtype=np.uint8)
     return MultiLabelImages(
         name="miniworld",
         split=split,
-        class_names=VOC2007.class_names,
+        class_names=tuple(DISPLAY_NAMES[name] for name in names),
         labels=labels,
         ids=tuple(f"{split}-{index:05d}" for index in range(n_images)),
         load_image=lambda index: render(scenes[index]),
