@@ -1,6 +1,39 @@
 """The methods that the paper compares with, one file each."""
 
-from comc_utils.baselines.clip_dpt import clip_dpt_scores
-from comc_utils.baselines.zero_shot_clip import zero_shot_scores
+from comc_utils.baselines.base import LabelledImages, LabelledText, Method, Recogniser, Task
+from comc_utils.baselines.clip_dpt import ClipDpt, clip_dpt_scores
+from comc_utils.baselines.conse import ConSE
+from comc_utils.baselines.coop import CoOp
+from comc_utils.baselines.coop_dpt import CoOpDpt
+from comc_utils.baselines.dual_coop import DualCoOp
+from comc_utils.baselines.fast0tag import Fast0Tag
+from comc_utils.baselines.label_em import LabelEM
+from comc_utils.baselines.prompt_ensemble import PromptEnsemble
+from comc_utils.baselines.ridge import RidgeClassifier
+from comc_utils.baselines.sgd import Sgd
+from comc_utils.baselines.tai_dpt import TaiDpt
+from comc_utils.baselines.text_classifier import TextClassifier
+from comc_utils.baselines.zero_shot_clip import ZeroShotClip, zero_shot_scores
 
-__all__ = ["clip_dpt_scores", "zero_shot_scores"]
+__all__ = [
+    "ClipDpt",
+    "CoOp",
+    "CoOpDpt",
+    "ConSE",
+    "DualCoOp",
+    "Fast0Tag",
+    "LabelEM",
+    "LabelledImages",
+    "LabelledText",
+    "Method",
+    "PromptEnsemble",
+    "Recogniser",
+    "RidgeClassifier",
+    "Sgd",
+    "TaiDpt",
+    "Task",
+    "TextClassifier",
+    "ZeroShotClip",
+    "clip_dpt_scores",
+    "zero_shot_scores",
+]

@@ -2,12 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from comc_utils.baselines.base import Task
 from comc_utils.baselines.zero_shot_clip import zero_shot_scores
+from comc_utils.encoders import ImageEmbeddings
 from comc_utils.errors import CoMCError
+
+
+@dataclass(frozen=True, eq=False)
+class RegionPrompts:
+    """Embedded prompts that score images and their regions.
+
+    Attributes
+    ----------
+    prompts : Tensor [N, d]
+        Unit vectors.
+    scale : float
+        CLIP's learned logit scale.
+    n_parameters : int
+        None are learned.
+    """
+
+    prompts: Float[Tensor, "n_labels d"]
+    scale: float
+    n_parameters: int = 0
+
+    def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
+        """Score images by `clip_dpt_scores`, [n, N]."""
+        whole, local = images.global_embeddings, images.local_embeddings
+        return clip_dpt_scores(whole, local, self.prompts, scale=self.scale)
+
+
+@dataclass(frozen=True)
+class ClipDpt:
+    """Zero-shot CLIP on the whole image and on its regions."""
+
+    name: ClassVar[str] = "CLIP-DPT"
+    learns_from: ClassVar[str] = "nothing"
+
+    def fit(self, task: Task, *, seed: int) -> RegionPrompts:
+        """Embed the classes; the seed is of no consequence."""
+        return RegionPrompts(task.embed_classes(task.class_names), 1 / task.clip.temperature)
 
 
 def clip_dpt_scores(

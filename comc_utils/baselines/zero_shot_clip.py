@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from jaxtyping import Float
 from torch import Tensor
 
+from comc_utils.baselines.base import Task
+from comc_utils.encoders import ImageEmbeddings
 from comc_utils.errors import CoMCError
+
+
+@dataclass(frozen=True, eq=False)
+class ClassPrompts:
+    """Embedded prompts that score whole images.
+
+    Attributes
+    ----------
+    prompts : Tensor [N, d]
+        Unit vectors.
+    scale : float
+        Factor of cosines.
+    n_parameters : int
+        Learned numbers behind the prompts; 0 for prompts of words.
+    """
+
+    prompts: Float[Tensor, "n_labels d"]
+    scale: float
+    n_parameters: int = 0
+
+    def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
+        """Score images by their cosine to the prompts, [n, N] in [-scale, scale]."""
+        return zero_shot_scores(images.global_embeddings, self.prompts, scale=self.scale)
+
+
+@dataclass(frozen=True)
+class ZeroShotClip:
+    """CLIP as it is, with one prompt a class."""
+
+    name: ClassVar[str] = "Zero-shot CLIP"
+    learns_from: ClassVar[str] = "nothing"
+
+    def fit(self, task: Task, *, seed: int) -> ClassPrompts:
+        """Embed the classes; the seed is of no consequence."""
+        return ClassPrompts(task.embed_classes(task.class_names), 1 / task.clip.temperature)
 
 
 def zero_shot_scores(

@@ -1,0 +1,134 @@
+"""ConSE: an image as the mean of the seen classes that it looks like (Table 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from comc_utils.baselines.base import Task
+from comc_utils.encoders import ImageEmbeddings
+from comc_utils.errors import CoMCError
+
+
+@dataclass(frozen=True, eq=False)
+class ConvexCombination:
+    """A classifier of seen classes, and the embeddings of seen and wanted ones.
+
+    Attributes
+    ----------
+    weight : Tensor [S, d]
+    bias : Tensor [S]
+        Of the softmax classifier of the S seen classes.
+    seen, wanted : Tensor [S, d] and [N, d]
+        Text embeddings of class prompts.
+    n_nearest : int
+        T, the seen classes that an image is made of.
+    """
+
+    weight: Float[Tensor, "n_seen d"]
+    bias: Float[Tensor, " n_seen"]
+    seen: Float[Tensor, "n_seen d"]
+    wanted: Float[Tensor, "n_labels d"]
+    n_nearest: int
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that were learned."""
+        return self.weight.numel() + self.bias.numel()
+
+    def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
+        """Score images by the cosine of their convex combination to each class.
+
+        Parameters
+        ----------
+        images : ImageEmbeddings
+            Only the global ones are looked at.
+
+        Returns
+        -------
+        Tensor [n, N]
+            Cosines.
+        """
+        logits = images.global_embeddings @ self.weight.T + self.bias
+        top = logits.softmax(dim=1).topk(min(self.n_nearest, len(self.seen)), dim=1)
+        share = top.values / top.values.sum(dim=1, keepdim=True)  # (n, T)
+        combined = (share[:, :, None] * self.seen[top.indices]).sum(dim=1)  # (n, d)
+        return normalize(combined, dim=1) @ self.wanted.T
+
+
+@dataclass(frozen=True)
+class ConSE:
+    """Convex combination of semantic embeddings, on frozen CLIP embeddings.
+
+    An image with several seen classes stands once for each of them, with a weight that sums to one; images
+    without any are left out, for a softmax has no place for them.
+
+    Parameters
+    ----------
+    n_nearest : int
+        T of the paper, whose best value is 10.
+    inverse_penalty : float
+        scikit-learn's C of the softmax classifier.
+
+    References
+    ----------
+    Norouzi et al., Zero-Shot Learning by Convex Combination of Semantic Embeddings, ICLR 2014.
+    """
+
+    n_nearest: int = 10
+    inverse_penalty: float = 10.0
+    name: ClassVar[str] = "ConSE"
+    learns_from: ClassVar[str] = "labelled images of seen classes"
+
+    def fit(self, task: Task, *, seed: int) -> ConvexCombination:
+        """Train the classifier of seen classes.
+
+        Parameters
+        ----------
+        task : Task
+            With images of any classes.
+        seed : int
+            Of no consequence: the classifier is the one minimum of a convex function.
+
+        Returns
+        -------
+        ConvexCombination
+            For the classes to recognise.
+
+        Raises
+        ------
+        CoMCError
+            Without images, or where fewer than two classes show.
+        """
+        images = task.need_images(self.name)
+        labels = images.labels.bool()
+        row, seen_class = labels.nonzero(as_tuple=True)
+        shown = seen_class.unique()
+        if len(shown) < 2:
+            raise CoMCError(
+                f"{self.name} tells classes apart, but its images show {len(shown)} of them; give "
+                "images of two or more."
+            )
+        model = LogisticRegression(C=self.inverse_penalty, max_iter=2000)
+        model.fit(
+            images.embeddings.global_embeddings[row].numpy(),
+            seen_class.numpy(),
+            sample_weight=(1 / labels.sum(dim=1)[row]).numpy(),
+        )
+        weight, bias = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_)
+        if len(shown) == 2:  # scikit-learn gives the logit of the second against the first
+            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+        names = [images.class_names[j] for j in shown.tolist()]
+        return ConvexCombination(
+            weight,
+            bias.float(),
+            task.embed_classes(names),
+            task.embed_classes(task.class_names),
+            self.n_nearest,
+        )

@@ -1,0 +1,61 @@
+"""A pair of learned prompts: one for the whole image, one for its regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from comc_utils.baselines.prompts import pool_regions
+from comc_utils.encoders import ImageEmbeddings
+
+_CHUNK = 256
+
+
+@dataclass(frozen=True, eq=False)
+class DualPrompts:
+    """Class prompts that score images, as TaI-DPT and CoOp-DPT end up with them.
+
+    Attributes
+    ----------
+    global_prompts, local_prompts : Tensor [N, d]
+        Unit vectors.
+    scale : float
+        Factor of cosines, which changes no ranking.
+    sharpness : float
+        Of the softmax over regions.
+    n_parameters : int
+    """
+
+    global_prompts: Float[Tensor, "n_labels d"]
+    local_prompts: Float[Tensor, "n_labels d"]
+    scale: float
+    sharpness: float
+    n_parameters: int
+
+    def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
+        """Score images: the mean of a global and a local logit.
+
+        Parameters
+        ----------
+        images : ImageEmbeddings
+            The attention pool leaves its positional embedding out, as in TaI-DPT's code.
+
+        Returns
+        -------
+        Tensor [n, N]
+            In [-scale, scale]; the global logits alone where there are no regions.
+        """
+        whole = images.global_without_position @ self.global_prompts.T
+        local = images.local_embeddings
+        if local is None:
+            return self.scale * whole
+        pooled = [
+            pool_regions(
+                local[first : first + _CHUNK].float() @ self.local_prompts.T, self.sharpness
+            )
+            for first in range(0, len(whole), _CHUNK)
+        ]
+        return self.scale * (whole + torch.cat(pooled)) / 2

@@ -1,0 +1,150 @@
+"""Fast0Tag: an image as a direction along which its labels come first (Table 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.nn.functional import linear, relu, softplus
+
+from comc_utils.baselines.base import Task
+from comc_utils.baselines.sgd import Sgd
+from comc_utils.encoders import ImageEmbeddings
+
+
+@dataclass(frozen=True, eq=False)
+class PrincipalDirection:
+    """A network from images to directions in the space of class embeddings.
+
+    Attributes
+    ----------
+    layers : tuple of Tensor
+        Weight and bias of each layer in turn, with a rectifier between layers.
+    wanted : Tensor [N, d]
+        Text embeddings of the classes to recognise.
+    """
+
+    layers: tuple[Tensor, ...]
+    wanted: Float[Tensor, "n_labels d"]
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that were learned."""
+        return sum(layer.numel() for layer in self.layers)
+
+    def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
+        """Score images by each class along their direction, from the global embeddings alone."""
+        return direction(self.layers, images.global_embeddings) @ self.wanted.T
+
+
+@dataclass(frozen=True)
+class Fast0Tag:
+    """Fast zero-shot image tagging by a neural network, on frozen CLIP embeddings.
+
+    Parameters
+    ----------
+    training : Sgd
+        The weight decay is that of Dassl; the paper has the RankNet loss alone.
+    hidden : tuple of int
+        Widths of the hidden layers: 8192 and 2048 in the paper, on VGG's 4,096 features; here narrower by the
+        factor by which CLIP's embeddings are narrower, see `hidden_widths`; () gives a linear map.
+
+    References
+    ----------
+    Zhang et al., Fast Zero-Shot Image Tagging, CVPR 2016.
+    """
+
+    training: Sgd = field(default_factory=lambda: Sgd(learning_rate=0.1, epochs=50))
+    hidden: tuple[int, ...] | None = None
+    name: ClassVar[str] = "Fast0Tag"
+    learns_from: ClassVar[str] = "labelled images of seen classes"
+
+    def fit(self, task: Task, *, seed: int, progress: bool = False) -> PrincipalDirection:
+        """Learn the network from images of seen classes.
+
+        Parameters
+        ----------
+        task : Task
+            With images of any classes.
+        seed : int
+            Of the start, uniform as torch's linear layers start, and the order of the images.
+        progress : bool
+
+        Returns
+        -------
+        PrincipalDirection
+            For the classes to recognise.
+
+        Raises
+        ------
+        CoMCError
+            Without images.
+        """
+        images = task.need_images(self.name)
+        x = images.embeddings.global_embeddings
+        seen = task.embed_classes(images.class_names)
+        d = x.shape[1]
+        hidden = hidden_widths(d) if self.hidden is None else self.hidden
+
+        def loss_of(layers: Sequence[Tensor], rows: Tensor) -> Tensor:
+            return rank_net_loss(direction(layers, x[rows]) @ seen.T, images.labels[rows])
+
+        layers = self.training.minimise(
+            _initial_layers((d, *hidden, d), seed), loss_of, len(x), seed=seed, progress=progress
+        )
+        return PrincipalDirection(tuple(layers), task.embed_classes(task.class_names))
+
+
+def hidden_widths(d: int) -> tuple[int, int]:
+    """Widths in the paper's proportion to the input, 2 d and d / 2."""
+    return 2 * d, d // 2
+
+
+def direction(layers: Sequence[Tensor], x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Run the network."""
+    for i in range(0, len(layers), 2):
+        x = linear(relu(x) if i else x, layers[i], layers[i + 1])
+    return x
+
+
+def rank_net_loss(
+    scores: Float[Tensor, "b n_labels"], labels: Shaped[Tensor, "b n_labels"]
+) -> Float[Tensor, ""]:
+    """Logistic loss of all pairs of a present and an absent class.
+
+    Parameters
+    ----------
+    scores : Tensor [B, S]
+    labels : Tensor [B, S]
+        0 or 1.
+
+    Returns
+    -------
+    Tensor of shape ()
+        Averaged over an image's pairs, then over the batch; 0 for an image without a pair.
+
+    References
+    ----------
+    Zhang et al., as above: log(1 + exp(s_n - s_p)) over pairs, each with the weight 1 / (|P| |N|).
+    """
+    positive = labels.bool()
+    row, p = positive.nonzero(as_tuple=True)
+    costs = (softplus(scores[row] - scores[row, p, None]) * ~positive[row]).sum(dim=1)
+    n_positive = positive.sum(dim=1)[row]
+    n_pairs = (n_positive * (labels.shape[1] - n_positive)).clamp_min(1)
+    return (costs / n_pairs).sum() / len(scores)
+
+
+def _initial_layers(widths: tuple[int, ...], seed: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    layers = []
+    for n_in, n_out in pairwise(widths):
+        bound = n_in**-0.5
+        for shape in ((n_out, n_in), (n_out,)):
+            layers.append(bound * (2 * torch.rand(shape, generator=generator) - 1))
+    return layers

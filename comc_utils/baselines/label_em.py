@@ -1,0 +1,130 @@
+"""LabelEM: a bilinear match of images and class embeddings, learned on seen classes (Table 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from comc_utils.baselines.base import Task
+from comc_utils.baselines.sgd import Sgd
+from comc_utils.encoders import ImageEmbeddings
+
+
+@dataclass(frozen=True, eq=False)
+class BilinearMatch:
+    """The compatibility x^T W s of an image x and a class s.
+
+    Attributes
+    ----------
+    weight : Tensor [d, d]
+    wanted : Tensor [N, d]
+        Text embeddings of the classes to recognise.
+    """
+
+    weight: Float[Tensor, "d d"]
+    wanted: Float[Tensor, "n_labels d"]
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that were learned."""
+        return self.weight.numel()
+
+    def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
+        """Score images by their compatibility with each class, from the global embeddings alone."""
+        return images.global_embeddings @ self.weight @ self.wanted.T
+
+
+@dataclass(frozen=True)
+class LabelEM:
+    """Attribute label embedding, with CLIP's text embeddings in the attributes' place.
+
+    Its training is `weighted_ranking_loss` by stochastic gradient descent; the authors, too, choose the
+    learning rate by validation.
+
+    Parameters
+    ----------
+    training : Sgd
+
+    References
+    ----------
+    Akata et al., Label-Embedding for Image Classification, TPAMI 2016, section 3.2.
+    """
+
+    training: Sgd = field(
+        default_factory=lambda: Sgd(learning_rate=0.1, epochs=20, weight_decay=0.0, momentum=0.0)
+    )
+    name: ClassVar[str] = "LabelEM"
+    learns_from: ClassVar[str] = "labelled images of seen classes"
+
+    def fit(self, task: Task, *, seed: int, progress: bool = False) -> BilinearMatch:
+        """Learn the match from images of seen classes.
+
+        Parameters
+        ----------
+        task : Task
+            With images of any classes.
+        seed : int
+            Of the start, normal with variance 1/d, and the order of the images.
+        progress : bool
+
+        Returns
+        -------
+        BilinearMatch
+            For the classes to recognise.
+
+        Raises
+        ------
+        CoMCError
+            Without images.
+        """
+        images = task.need_images(self.name)
+        x = images.embeddings.global_embeddings
+        seen = task.embed_classes(images.class_names)
+        d = x.shape[1]
+        start = torch.randn(d, d, generator=torch.Generator().manual_seed(seed)) / d**0.5
+
+        def loss_of(weights: Sequence[Tensor], rows: Tensor) -> Tensor:
+            return weighted_ranking_loss(x[rows] @ weights[0] @ seen.T, images.labels[rows])
+
+        (weight,) = self.training.minimise([start], loss_of, len(x), seed=seed, progress=progress)
+        return BilinearMatch(weight, task.embed_classes(task.class_names))
+
+
+def weighted_ranking_loss(
+    scores: Float[Tensor, "b n_labels"], labels: Shaped[Tensor, "b n_labels"]
+) -> Float[Tensor, ""]:
+    """Ranking loss that weighs the top of the ranking most.
+
+    For each positive class p: (l_r / r) sum over negatives n of max(0, 1 + F_n - F_p), where r negatives are
+    within the margin and l_r = 1 + 1/2 + ... + 1/r.
+
+    Parameters
+    ----------
+    scores : Tensor [B, S]
+        Compatibilities F.
+    labels : Tensor [B, S]
+        0 or 1.
+
+    Returns
+    -------
+    Tensor of shape ()
+        Summed over positives, averaged over the batch.
+
+    References
+    ----------
+    Akata et al., as above; the weights are those of Usunier et al., Ranking with Ordered Weighted Pairwise
+    Classification, ICML 2009.
+    """
+    positive = labels.bool()
+    row, p = positive.nonzero(as_tuple=True)
+    hinge = (1 + scores[row] - scores[row, p, None]).clamp_min(0) * ~positive[row]
+    n_within = (hinge > 0).sum(dim=1)
+    harmonic = (1 / torch.arange(1, scores.shape[1] + 1, dtype=scores.dtype)).cumsum(0)
+    harmonic = torch.cat([harmonic.new_zeros(1), harmonic])
+    weights = harmonic[n_within] / n_within.clamp_min(1)
+    return (weights * hinge.sum(dim=1)).sum() / len(scores)

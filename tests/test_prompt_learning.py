@@ -1,0 +1,237 @@
+"""Learned prompts against literal transcriptions, on RN50 with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from comc_utils.baselines import (
+    CoOp,
+    CoOpDpt,
+    DualCoOp,
+    LabelledImages,
+    LabelledText,
+    Sgd,
+    TaiDpt,
+    Task,
+    zero_shot_scores,
+)
+from comc_utils.baselines.dual_coop import presence_logits
+from comc_utils.baselines.prompts import PromptTower, pool_regions, pool_tokens, random_contexts
+from comc_utils.classifier import ranking_loss
+from comc_utils.encoders import Clip, ImageEmbeddings, load_clip
+from comc_utils.errors import CoMCError
+
+import open_clip  # isort: skip (after the encoders, which make torchvision importable)
+
+NAMES = ("dog", "dining table", "aeroplane", "potted plant")
+TEXTS = (
+    "a dog under a dining table",
+    "an aeroplane",
+    "A potted plant stands on the dining table in the hall, and a dog sleeps beside it.",
+)
+LABELS = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0], [1, 1, 0, 1]])
+ONE_STEP = Sgd(epochs=1, batch_size=8, warmup_epochs=0, learning_rate=0.1)
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return load_clip("RN50-quickgelu", None, seed=0)
+
+
+@pytest.fixture(scope="module")
+def images(clip: Clip) -> LabelledImages:
+    rng = np.random.default_rng(0)
+    drawn = [Image.fromarray(rng.integers(0, 256, (7, 7, 3), np.uint8)) for _ in range(3)]
+    embeddings = clip.encode_images([image.resize((224, 224)) for image in drawn])
+    return LabelledImages(NAMES, embeddings, LABELS)
+
+
+@pytest.fixture(scope="module")
+def text(clip: Clip) -> LabelledText:
+    return LabelledText(clip.encode_text(TEXTS), clip.encode_tokens(TEXTS), LABELS)
+
+
+@torch.no_grad()
+def literal_prompts(clip: Clip, context: Tensor) -> Tensor:
+    """Prompts as CoOp's code makes them: words X in the context's place, their embeddings replaced."""
+    model, embedded = clip.model, []
+    tokenizer = open_clip.get_tokenizer("RN50-quickgelu")
+    for name in NAMES:
+        tokens = tokenizer([" ".join(["X"] * len(context)) + f" {name}."])
+        x = model.token_embedding(tokens)
+        x[0, 1 : 1 + len(context)] = context
+        x = model.transformer(x + model.positional_embedding, attn_mask=model.attn_mask)
+        x = model.ln_final(x)[0, tokens[0].argmax()] @ model.text_projection
+        embedded.append(x / x.norm())
+    return torch.stack(embedded)
+
+
+@torch.no_grad()
+def literal_tokens(clip: Clip, sentence: str) -> tuple[Tensor, Tensor]:
+    """Whole context of a sentence: unit vectors of all 77 tokens, and which are no padding."""
+    model = clip.model
+    tokens = open_clip.get_tokenizer("RN50-quickgelu")([sentence])
+    x = model.token_embedding(tokens) + model.positional_embedding
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask)) @ model.text_projection
+    return normalize(x[0], dim=-1), tokens[0] != 0
+
+
+def test_prompts_equal_coops(clip: Clip) -> None:
+    contexts = random_contexts(2, 16, 512, seed=1)
+    embedded = PromptTower(clip, NAMES).embed(contexts)
+    for context, prompts in zip(contexts, embedded, strict=True):
+        torch.testing.assert_close(prompts, literal_prompts(clip, context), rtol=0, atol=1e-5)
+
+
+def test_tai_dpt_equals_its_equations(clip: Clip, text: LabelledText) -> None:
+    contexts = random_contexts(2, 16, 512, seed=2)
+    embedded = PromptTower(clip, NAMES).embed(contexts)
+    whole, local = TaiDpt().logits(embedded, text, torch.tensor([2, 0, 1]))
+    prompts, local_prompts = (literal_prompts(clip, context) for context in contexts)
+    for row, sentence in enumerate((TEXTS[2], TEXTS[0], TEXTS[1])):
+        tokens, is_token = literal_tokens(clip, sentence)
+        end = tokens[is_token.nonzero()[-1, 0]]
+        for c in range(len(NAMES)):
+            assert whole[row, c] == pytest.approx(4 * float(end @ prompts[c]), abs=1e-4)
+            cosines = (tokens @ local_prompts[c] - 10_000 * ~is_token).double()
+            weights = (50 * cosines).softmax(dim=0)
+            assert local[row, c] == pytest.approx(float((4 * cosines * weights).sum()), abs=1e-4)
+
+
+def test_tai_dpt_scores_images_by_its_equations(
+    clip: Clip, text: LabelledText, images: LabelledImages
+) -> None:
+    method = TaiDpt(training=replace(TaiDpt().training, epochs=0))
+    fitted = method.fit(Task(clip, NAMES, text=text), seed=3)
+    prompts = [literal_prompts(clip, context) for context in random_contexts(2, 16, 512, seed=3)]
+    scores = fitted.score(images.embeddings)
+    for row in range(3):
+        regions = images.embeddings.local_embeddings[row]
+        for c in range(len(NAMES)):
+            cosines = (regions @ prompts[1][c]).double()
+            weights = (40 * cosines).exp() / (40 * cosines).exp().sum()
+            whole = images.embeddings.global_without_position[row] @ prompts[0][c]
+            expected = (4 * float(whole) + 4 * float((weights * cosines).sum())) / 2
+            assert scores[row, c] == pytest.approx(expected, abs=1e-4)
+    assert fitted.n_parameters == 2 * 16 * 512
+
+
+@pytest.mark.parametrize("method", [TaiDpt, CoOp, CoOpDpt, DualCoOp])
+def test_only_contexts_learn(
+    clip: Clip, text: LabelledText, images: LabelledImages, method: type
+) -> None:
+    before = {name: tensor.clone() for name, tensor in clip.model.state_dict().items()}
+    task = Task(clip, NAMES, text=text, images=images)
+    start = method(training=replace(ONE_STEP, epochs=0), n_context=4).fit(task, seed=0)
+    moved = method(training=ONE_STEP, n_context=4).fit(task, seed=0)
+    assert not torch.equal(start.score(images.embeddings), moved.score(images.embeddings))
+    assert all(parameter.grad is None for parameter in clip.model.parameters())
+    for name, tensor in clip.model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    again = method(training=ONE_STEP, n_context=4).fit(task, seed=0)
+    assert torch.equal(again.score(images.embeddings), moved.score(images.embeddings))
+    other = method(training=ONE_STEP, n_context=4).fit(task, seed=1)
+    assert not torch.equal(other.score(images.embeddings), moved.score(images.embeddings))
+
+
+def test_one_step_of_tai_dpt_is_that_of_autograd(clip: Clip, text: LabelledText) -> None:
+    learned = TaiDpt(training=ONE_STEP, n_context=4).fit(Task(clip, NAMES, text=text), seed=0)
+    contexts = random_contexts(2, 4, 512, seed=0).requires_grad_()
+    tower = PromptTower(clip, NAMES)
+    whole, local = TaiDpt().logits(tower.embed(contexts), text, torch.arange(3))
+    loss = ranking_loss(whole, LABELS) + ranking_loss(local, LABELS)
+    (gradient,) = torch.autograd.grad(loss, contexts)
+    assert gradient.abs().amax(dim=(1, 2)).min() > 1e-4
+    moved = tower.embed(contexts - 0.1 * (gradient + 5e-4 * contexts)).detach()
+    found = torch.stack([learned.global_prompts, learned.local_prompts])
+    torch.testing.assert_close(found, moved, rtol=0, atol=1e-5)
+
+
+def test_coop_without_a_step_is_zero_shot_clip(clip: Clip, images: LabelledImages) -> None:
+    method = CoOp(training=replace(ONE_STEP, epochs=0), words="a photo of a", scale=100.0)
+    scores = method.fit(Task(clip, NAMES, images=images), seed=0).score(images.embeddings)
+    prompts = clip.encode_text([f"a photo of a {name}." for name in NAMES])
+    expected = zero_shot_scores(images.embeddings.global_embeddings, prompts, scale=100.0)
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-3)
+
+
+def test_coop_learns_to_rank_its_images(clip: Clip, images: LabelledImages) -> None:
+    task = Task(clip, NAMES, images=images)
+
+    def loss(epochs: int, method: type) -> float:
+        training = Sgd(epochs=epochs, learning_rate=0.05, warmup_epochs=0)
+        fitted = method(training=training, n_context=4).fit(task, seed=0)
+        return float(ranking_loss(fitted.score(images.embeddings), LABELS))
+
+    assert loss(5, CoOp) < loss(0, CoOp)
+    assert loss(5, CoOpDpt) < loss(0, CoOpDpt)
+
+
+def test_dual_coop_aggregates_as_its_code_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    local, present, absent = (
+        normalize(torch.randn(*shape, 8, generator=generator), dim=-1)
+        for shape in ((2, 5), (3,), (3,))
+    )
+    logits = presence_logits(local, present, absent, sharpness=20.0, scale=100.0)
+    for n in range(2):
+        for c in range(3):
+            weights = (20 * local[n] @ present[c]).softmax(dim=0)
+            both = [
+                5 * (20 * local[n] @ prompt * weights).sum() for prompt in (absent[c], present[c])
+            ]
+            probability = torch.stack(both).softmax(dim=0)[1]
+            assert logits[n, c].sigmoid() == pytest.approx(float(probability), rel=1e-4)
+
+
+def test_dual_coop_takes_as_many_vectors_as_there_is_room_for(
+    clip: Clip, images: LabelledImages
+) -> None:
+    task = Task(clip, ("zebra", "traffic light"), images=images)
+    fitted = DualCoOp(training=replace(ONE_STEP, epochs=0), n_context=77).fit(task, seed=0)
+    room = PromptTower(clip, NAMES).room
+    assert fitted.n_parameters == 2 * room * 512
+    assert fitted.score(images.embeddings).shape == (3, 2)
+    with pytest.raises(CoMCError, match=f"more than the 77 tokens .* use at most {room}"):
+        PromptTower(clip, NAMES).embed(torch.zeros(1, room + 1, 512))
+
+
+def test_tokens_are_pooled_as_regions_are() -> None:
+    cosines = torch.rand(6, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    pooled = pool_tokens(cosines, torch.tensor([0, 0, 1, 1, 1, 2]), 3, sharpness=50.0)
+    for row, tokens in enumerate((cosines[:2], cosines[2:5], cosines[5:])):
+        torch.testing.assert_close(pooled[row], pool_regions(tokens[None], 50.0)[0])
+
+
+def test_tokens_of_sentences_stay_apart(clip: Clip, text: LabelledText) -> None:
+    tokens = text.tokens
+    assert len(tokens) == 3
+    for rows in ([1], [2, 1], [0, 1, 2]):
+        values, sentence = tokens.of(torch.tensor(rows))
+        for place, row in enumerate(rows):
+            expected, is_token = literal_tokens(clip, TEXTS[row])
+            found = values[sentence == place]
+            assert len(found) == is_token.sum()
+            torch.testing.assert_close(found, expected[is_token], rtol=0, atol=1e-3)
+            last = found[-1]
+            torch.testing.assert_close(last, text.embeddings[row], rtol=0, atol=1e-3)
+
+
+def test_what_a_method_needs_is_said(clip: Clip, images: LabelledImages) -> None:
+    with pytest.raises(CoMCError, match="TaI-DPT learns from sentences"):
+        TaiDpt().fit(Task(clip, NAMES, images=images), seed=0)
+    for method in (CoOp(), CoOpDpt(), DualCoOp()):
+        with pytest.raises(CoMCError, match=f"{method.name} learns from labelled images"):
+            method.fit(Task(clip, NAMES), seed=0)
+    whole = images.embeddings.global_embeddings
+    without = LabelledImages(NAMES, ImageEmbeddings(whole, whole, None), LABELS)
+    for method in (CoOpDpt(), DualCoOp()):
+        with pytest.raises(CoMCError, match="learns from regions"):
+            method.fit(Task(clip, NAMES, images=without), seed=0)
