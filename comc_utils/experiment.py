@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -31,6 +31,7 @@ from comc_utils.datasets.miniworld import load_miniworld
 from comc_utils.datasets.voc2007 import load_voc2007
 from comc_utils.embedding_cache import EmbeddingCache
 from comc_utils.encoders import Clip
+from comc_utils.encoders.tokens import TokenEmbeddings
 from comc_utils.errors import CoMCError
 from comc_utils.inference import ScoreComponents, score_components
 from comc_utils.labels import label_prompt
@@ -342,6 +343,22 @@ class EncodedExperiment(Experiment):
         )
 
     @cached_property
+    def labelled_parts(self) -> dict[str, Int[np.ndarray, " m"]]:
+        """Rows of the labelled images: a ``pool`` to draw shots from and images for the ``choice`` of settings.
+
+        On the embedded world the split shows the drawings that the CLIP model was trained on, and there is a
+        third part to test on, ``known drawings``.
+        """
+        n = len(self.labelled_images)
+        if self.profile.images == "drawn":
+            pool, known = (400, 100) if self.smoke else (1000, 2000)
+            parts = np.split(np.arange(n), [pool, pool + known])
+            return dict(zip(("pool", "known drawings", "choice"), parts, strict=True))
+        order = np.random.default_rng(self.seed).permutation(n)
+        n_choice = min(500, n // 5)
+        return {"pool": order[n_choice:], "choice": order[:n_choice]}
+
+    @cached_property
     def corpus(self) -> list[Record]:
         n_sentences = self.n_sentences or self.profile.n_sentences
         if self.smoke:
@@ -357,6 +374,19 @@ class EncodedExperiment(Experiment):
     @cached_property
     def text_embeddings(self) -> Tensor:
         return self.embed_texts([record.text for record in self.corpus])
+
+    @cached_property
+    def token_embeddings(self) -> TokenEmbeddings:
+        """Unit vectors of the sentences' tokens."""
+        texts = [record.text for record in self.corpus]
+
+        def compute() -> dict[str, Tensor]:
+            tokens = self.clip.encode_tokens(texts, progress=True)
+            return {"values": tokens.values, "lengths": tokens.lengths}
+
+        return TokenEmbeddings(
+            **self.cache.get(self._key("tokens") | {"texts": _hash(texts)}, compute)
+        )
 
     @cached_property
     def label_embeddings(self) -> Tensor:

@@ -1,0 +1,257 @@
+"""Methods side by side: each sees what it may of an experiment, and scores the same images.
+
+Training a prompt takes up to a minute and several notebooks ask for the same ones, so scores are kept in the
+cache, under a key that holds whatever they depend on, with the time that they took when they were computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from comc_utils.baselines import (
+    ConSE,
+    LabelledImages,
+    LabelledText,
+    Method,
+    RidgeClassifier,
+    Task,
+)
+from comc_utils.datasets.base import MultiLabelImages
+from comc_utils.datasets.miniworld import load_miniworld
+from comc_utils.datasets.nuswide import load_nuswide_tags
+from comc_utils.encoders import ImageEmbeddings
+from comc_utils.experiment import SMOKE_EPOCHS, EncodedExperiment
+from comc_utils.tensor_hash import hash_tensors
+
+_CODE = (
+    "baselines",
+    "encoders",
+    "classifier.py",
+    "few_shot.py",
+    "inference.py",
+    "losses.py",
+    "mapping.py",
+)
+"""Of this package: what a method's scores come from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a method.
+
+    Attributes
+    ----------
+    scores : tuple of ndarray [n, N]
+        Of each set of images that it was to recognise.
+    seconds : float
+        Its learning took, embeddings being there.
+    n_parameters : int
+        It learned.
+    """
+
+    scores: tuple[Float[np.ndarray, "n n_labels"], ...]
+    seconds: float
+    n_parameters: int
+
+
+def run_method(
+    method: Method,
+    experiment: EncodedExperiment,
+    *,
+    seed: int,
+    shown: LabelledImages | None = None,
+    tests: Sequence[MultiLabelImages | ImageEmbeddings] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Outcome:
+    """Let a method learn, and score images with it.
+
+    In a smoke run of the experiment it learns for a tenth of its epochs.
+
+    Parameters
+    ----------
+    method : Method
+    experiment : EncodedExperiment
+        Its towers, its sentences, and its test images.
+    seed : int
+        Of the method.
+    shown : LabelledImages, optional
+        To learn from, for a method that does.
+    tests : sequence of MultiLabelImages or ImageEmbeddings, optional
+        Sets of images to score in place of the experiment's test split.
+    class_names : sequence of str, optional
+        Classes to recognise in place of the experiment's own; the text is about its own.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    CoMCError
+        The method learns from what is not given.
+    """
+    names = tuple(class_names or experiment.class_names)
+    learns_from_text = method.learns_from == "sentences"
+    sets = [experiment.images] if tests is None else tests
+    if experiment.smoke and hasattr(method, "training"):
+        training = method.training
+        epochs = max(training.warmup_epochs + 1, training.epochs // SMOKE_EPOCHS)
+        method = replace(method, training=replace(training, epochs=epochs))
+    key = {
+        "what": "scores of a method",
+        "method": repr(method),
+        "seed": seed,
+        "classes": _hash(names),
+        "model": experiment.backbone,
+        "weights": experiment.clip.fingerprint,
+        "resize": experiment.preset.resize,
+        "images": " ".join(
+            _hash_embeddings(s) if isinstance(s, ImageEmbeddings) else s.fingerprint for s in sets
+        ),
+        "text": _hash_text(experiment) if learns_from_text else "",
+        "shown": _hash_images(shown) if shown else "",
+        "code": _code(),
+    }
+
+    def compute() -> dict[str, torch.Tensor]:
+        task = Task(
+            clip=experiment.clip,
+            class_names=names,
+            text=_text(experiment) if learns_from_text else None,
+            images=shown,
+        )
+        start = time.perf_counter()
+        recogniser = method.fit(task, seed=seed)
+        seconds = time.perf_counter() - start
+        embedded = [s if isinstance(s, ImageEmbeddings) else embed(experiment, s) for s in sets]
+        scores = {f"scores {i}": recogniser.score(s).clone() for i, s in enumerate(embedded)}
+        numbers = torch.tensor([seconds, recogniser.n_parameters], dtype=torch.float64)
+        return scores | {"seconds, parameters": numbers}
+
+    stored = experiment.cache.get(key, compute)
+    seconds, n_parameters = stored["seconds, parameters"].tolist()
+    scores = tuple(stored[f"scores {i}"].numpy() for i in range(len(sets)))
+    return Outcome(scores, seconds, int(n_parameters))
+
+
+def at_rate(method: Method, factor: float) -> Method | None:
+    """Give a method another learning rate, or what stands for it where the minimum is found otherwise.
+
+    Parameters
+    ----------
+    method : Method
+    factor : float
+        Of its learning rate; of the inverse penalty of a regression.
+
+    Returns
+    -------
+    Method or None
+        None where nothing is learned.
+    """
+    if isinstance(method, RidgeClassifier):
+        return replace(method, penalty=method.penalty / factor)
+    if isinstance(method, ConSE):
+        return replace(method, inverse_penalty=method.inverse_penalty * factor)
+    for part in ("training", "preset"):
+        settings = getattr(method, part, None)
+        if settings is not None:
+            faster = replace(settings, learning_rate=settings.learning_rate * factor)
+            return replace(method, **{part: faster})
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class SeenAndUnseen:
+    """What zero-shot learning from images goes by.
+
+    Attributes
+    ----------
+    seen : MultiLabelImages
+        Images to learn from, in which S seen classes are labelled.
+    all_labels : ndarray [n, N + S]
+        Of the experiment's test images: the N unseen classes, then the seen ones.
+    """
+
+    seen: MultiLabelImages
+    all_labels: UInt8[np.ndarray, "n n_classes"]
+
+
+def seen_and_unseen(experiment: EncodedExperiment) -> SeenAndUnseen | None:
+    """Find images with labels of other classes than the experiment's, which are the unseen ones.
+
+    Parameters
+    ----------
+    experiment : EncodedExperiment
+        Of the embedded world, whose distractors are seen; or of NUS-WIDE, whose 925 tags are.
+
+    Returns
+    -------
+    SeenAndUnseen or None
+        None where a profile has no such labels.
+
+    Raises
+    ------
+    CoMCError
+        NUS-WIDE's tags are damaged.
+    """
+    profile, images = experiment.profile, experiment.images
+    if profile.images == "drawn":
+        n_labelled, pool = len(experiment.labelled_images), experiment.labelled_parts["pool"]
+        labelled = load_miniworld(profile.training_split, n_labelled, classes="distractors")
+        everything = load_miniworld("test", len(images), classes="all")
+        return SeenAndUnseen(labelled.subset(pool), everything.labels)
+    if profile.name != "nuswide" or not (experiment.data / "NUS_WID_Tags").is_dir():
+        return None
+    limit = len(images) if experiment.limit or experiment.smoke else None
+    seen = load_nuswide_tags(experiment.data, "train", limit=limit)
+    tags = load_nuswide_tags(experiment.data, "test", limit=limit)
+    return SeenAndUnseen(seen, np.concatenate([experiment.image_labels, tags.labels], axis=1))
+
+
+def embed(experiment: EncodedExperiment, images: MultiLabelImages) -> ImageEmbeddings:
+    """Embed images as the experiment embeds its own, from the cache where they are there."""
+    embedded = experiment.embed_images(images)
+    return ImageEmbeddings(
+        embedded["with position"], embedded["without position"], embedded["local"]
+    )
+
+
+def _text(experiment: EncodedExperiment) -> LabelledText:
+    labels = torch.from_numpy(experiment.text_labels)
+    return LabelledText(experiment.text_embeddings, experiment.token_embeddings, labels)
+
+
+def _hash_text(experiment: EncodedExperiment) -> str:
+    return _hash(f"{record.text}\t{record.labels}" for record in experiment.corpus)
+
+
+def _hash_images(images: LabelledImages) -> str:
+    labels = hash_tensors({"labels": images.labels})
+    return _hash([_hash_embeddings(images.embeddings), labels, *images.class_names])
+
+
+def _hash_embeddings(embeddings: ImageEmbeddings) -> str:
+    return hash_tensors({k: part for k, part in vars(embeddings).items() if part is not None})
+
+
+def _hash(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    digest = hashlib.sha256()
+    for name in _CODE:
+        path = Path(__file__).parent / name
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
