@@ -229,7 +229,7 @@ def write_report(folder: Path, profile: str, *, smoke: bool = False) -> Path:
     metrics = read_metrics(folder)
     sections = {name: _section(folder, name, metrics) for name in _notebooks(folder)}
     paper_tables = [
-        _beside_the_paper(table, sections[table.notebook], about.reported_dataset)
+        _beside_the_paper(table, sections, about.reported_dataset)
         for table in _PAPER_TABLES
     ]
     claims = [(claim, judge(claim, metrics)) for claim in CLAIMS]
@@ -390,7 +390,9 @@ def _settings(notebook: NotebookNode) -> dict[str, Any]:
     }
 
 
-def _beside_the_paper(table: _PaperTable, section: _Section, nearest: str) -> _Beside:
+def _beside_the_paper(
+    table: _PaperTable, sections: Mapping[str, _Section], nearest: str
+) -> _Beside:
     """Lay out one of the paper's tables and find ours of the same number, ``NN_table<number>.csv``."""
     dataset = table.dataset or nearest
     frame = reported(table.number, dataset=dataset)
@@ -402,8 +404,13 @@ def _beside_the_paper(table: _PaperTable, section: _Section, nearest: str) -> _B
     wide = frame.pivot(index=table.rows, columns=table.columns, values="value")
     wide.columns = [" ".join(c) if isinstance(c, tuple) else c for c in wide.columns]
     theirs = _grid(wide.reset_index(), f"The paper's Table {table.number}, {dataset}, in %", "")
-    ours = [grid for grid in section.grids if grid.file.endswith(f"_table{table.number}.csv")]
-    return _Beside(table, theirs, ours, section)
+    ours = [
+        grid
+        for section in sections.values()
+        for grid in section.grids
+        if grid.file.endswith(f"_table{table.number}.csv")
+    ]
+    return _Beside(table, theirs, ours, sections[table.notebook])
 
 
 def _grid(frame: pd.DataFrame, caption: str, file: str) -> _Grid:
