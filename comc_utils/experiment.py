@@ -323,9 +323,7 @@ class EncodedExperiment(Experiment):
             return load_miniworld(
                 "test", min(limit or self.profile.n_images, self.profile.n_images)
             )
-        return load_benchmark(
-            self.profile.name, self.data, limit=limit, draft_size=self._draft_size
-        )
+        return load_benchmark(self.profile.name, self.data, limit=limit, draft_size=self.draft_size)
 
     @cached_property
     def labelled_images(self) -> MultiLabelImages:
@@ -339,7 +337,7 @@ class EncodedExperiment(Experiment):
             self.data,
             self.profile.training_split,
             limit=limit,
-            draft_size=self._draft_size,
+            draft_size=self.draft_size,
         )
 
     @cached_property
@@ -385,7 +383,7 @@ class EncodedExperiment(Experiment):
             return {"values": tokens.values, "lengths": tokens.lengths}
 
         return TokenEmbeddings(
-            **self.cache.get(self._key("tokens") | {"texts": _hash(texts)}, compute)
+            **self.cache.get(self.cache_key("tokens") | {"texts": _hash(texts)}, compute)
         )
 
     @cached_property
@@ -432,7 +430,7 @@ class EncodedExperiment(Experiment):
 
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts, from the cache where they are there."""
-        key = self._key("text") | {"texts": _hash(texts)}
+        key = self.cache_key("text") | {"texts": _hash(texts)}
         compute = lambda: {"text": self.clip.encode_text(texts, progress=len(texts) > 1000)}  # noqa: E731
         return self.cache.get(key, compute)["text"]
 
@@ -447,7 +445,10 @@ class EncodedExperiment(Experiment):
         dict of str to Tensor or ShardedEmbeddings
             ``with position`` and ``without position`` [n, d], ``local`` [n, K, d].
         """
-        key = self._key("images") | {"images": images.fingerprint, "resize": self.preset.resize}
+        key = self.cache_key("images") | {
+            "images": images.fingerprint,
+            "resize": self.preset.resize,
+        }
 
         def compute(rows: range) -> dict[str, Tensor]:
             part = images.subset(rows)
@@ -478,14 +479,16 @@ class EncodedExperiment(Experiment):
         return min(self.limit or SMOKE_IMAGES, SMOKE_IMAGES) if self.smoke else self.limit
 
     @property
-    def _draft_size(self) -> int | None:
+    def draft_size(self) -> int | None:
+        """Side in pixels below which no JPEG draft goes; None for whole images."""
         return self.clip.image_size if self.draft else None
 
     @cached_property
     def _image_embeddings(self) -> dict[str, Tensor | ShardedEmbeddings]:
         return self.embed_images(self.images)
 
-    def _key(self, what: str) -> dict[str, str]:
+    def cache_key(self, what: str) -> dict[str, str]:
+        """Begin the key of what the towers give: kind of thing, model, weights, precision."""
         key = {"what": what, "model": self.backbone, "weights": self.clip.fingerprint}
         # A GPU embeds images in half precision: not to be mistaken for a CPU's embeddings.
         on_gpu = self.clip.device.type == "cuda"

@@ -229,8 +229,7 @@ def write_report(folder: Path, profile: str, *, smoke: bool = False) -> Path:
     metrics = read_metrics(folder)
     sections = {name: _section(folder, name, metrics) for name in _notebooks(folder)}
     paper_tables = [
-        _beside_the_paper(table, sections, about.reported_dataset)
-        for table in _PAPER_TABLES
+        _beside_the_paper(table, sections, about.reported_dataset) for table in _PAPER_TABLES
     ]
     claims = [(claim, judge(claim, metrics)) for claim in CLAIMS]
     counts = Counter(judgement.verdict for _, judgement in claims)

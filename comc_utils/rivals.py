@@ -29,15 +29,21 @@ from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.datasets.miniworld import load_miniworld
 from comc_utils.datasets.nuswide import load_nuswide_tags
 from comc_utils.encoders import ImageEmbeddings
+from comc_utils.encoders.text import is_causal
 from comc_utils.experiment import SMOKE_EPOCHS, EncodedExperiment
 from comc_utils.tensor_hash import hash_tensors
+
+MOST_SEEN = 10_000
+"""Images with labels of seen classes that are learned from: as many as memory holds with their regions."""
 
 _CODE = (
     "baselines",
     "encoders",
     "classifier.py",
-    "few_shot.py",
+    "english.py",
     "inference.py",
+    "label_words.py",
+    "labels.py",
     "losses.py",
     "mapping.py",
 )
@@ -101,18 +107,16 @@ def run_method(
     """
     names = tuple(class_names or experiment.class_names)
     learns_from_text = method.learns_from == "sentences"
+    with_tokens = getattr(method, "looks_at_tokens", False)
     sets = [experiment.images] if tests is None else tests
     if experiment.smoke and hasattr(method, "training"):
         training = method.training
         epochs = max(training.warmup_epochs + 1, training.epochs // SMOKE_EPOCHS)
         method = replace(method, training=replace(training, epochs=epochs))
-    key = {
-        "what": "scores of a method",
+    key = experiment.cache_key("scores of a method") | {
         "method": repr(method),
         "seed": seed,
         "classes": _hash(names),
-        "model": experiment.backbone,
-        "weights": experiment.clip.fingerprint,
         "resize": experiment.preset.resize,
         "images": " ".join(
             _hash_embeddings(s) if isinstance(s, ImageEmbeddings) else s.fingerprint for s in sets
@@ -126,7 +130,7 @@ def run_method(
         task = Task(
             clip=experiment.clip,
             class_names=names,
-            text=_text(experiment) if learns_from_text else None,
+            text=_text(experiment, with_tokens=with_tokens) if learns_from_text else None,
             images=shown,
         )
         start = time.perf_counter()
@@ -188,6 +192,8 @@ class SeenAndUnseen:
 def seen_and_unseen(experiment: EncodedExperiment) -> SeenAndUnseen | None:
     """Find images with labels of other classes than the experiment's, which are the unseen ones.
 
+    None of them is among those for the ``choice`` of settings.
+
     Parameters
     ----------
     experiment : EncodedExperiment
@@ -212,9 +218,26 @@ def seen_and_unseen(experiment: EncodedExperiment) -> SeenAndUnseen | None:
     if profile.name != "nuswide" or not (experiment.data / "NUS_WID_Tags").is_dir():
         return None
     limit = len(images) if experiment.limit or experiment.smoke else None
-    seen = load_nuswide_tags(experiment.data, "train", limit=limit)
     tags = load_nuswide_tags(experiment.data, "test", limit=limit)
-    return SeenAndUnseen(seen, np.concatenate([experiment.image_labels, tags.labels], axis=1))
+    # As many images to learn from as the labelled ones, which are the same files; none of those on which
+    # settings are chosen.
+    labelled = experiment.labelled_images
+    chosen_on = set(labelled.subset(experiment.labelled_parts["choice"]).ids)
+    seen = load_nuswide_tags(
+        experiment.data,
+        "train",
+        limit=len(labelled) if limit else None,
+        draft_size=experiment.draft_size,
+    )
+    rows = [row for row, name in enumerate(seen.ids) if name not in chosen_on]
+    rows = np.random.default_rng(experiment.seed).permutation(rows)[:MOST_SEEN]
+    everything = np.concatenate([experiment.image_labels, tags.labels], axis=1)
+    return SeenAndUnseen(seen.subset(np.sort(rows)), everything)
+
+
+def learns_prompts(experiment: EncodedExperiment) -> bool:
+    """Tell whether prompts can be learned through an experiment's text tower."""
+    return is_causal(experiment.clip.model)
 
 
 def embed(experiment: EncodedExperiment, images: MultiLabelImages) -> ImageEmbeddings:
@@ -225,9 +248,10 @@ def embed(experiment: EncodedExperiment, images: MultiLabelImages) -> ImageEmbed
     )
 
 
-def _text(experiment: EncodedExperiment) -> LabelledText:
+def _text(experiment: EncodedExperiment, *, with_tokens: bool) -> LabelledText:
     labels = torch.from_numpy(experiment.text_labels)
-    return LabelledText(experiment.text_embeddings, experiment.token_embeddings, labels)
+    tokens = experiment.token_embeddings if with_tokens else None
+    return LabelledText(experiment.text_embeddings, tokens, labels)
 
 
 def _hash_text(experiment: EncodedExperiment) -> str:

@@ -14,6 +14,7 @@ CLAIM = {claim.identifier: claim for claim in CLAIMS}
 SHOTS = ("1 over 0", "2 over 1", "4 over 2", "8 over 4", "16 over 8")
 SIZES = ("2 % over 1 %", "50 % over 10 %", "100 % over 50 %")
 BACKBONES = ("RN50", "RN101")
+PROMPTS = ("CoOp, 4 shots", "CoOp-DPT, 4 shots")
 # Which comparisons each claim rests on: notebook, group, names.
 RESTS_ON = {
     "above-zero-shot-clip": [("03_inference", "CoMC over", ["Zero-shot CLIP"])],
@@ -46,7 +47,8 @@ RESTS_ON = {
     "backbones-above-clip-dpt": [("09_backbones", "CoMC over CLIP-DPT", BACKBONES)],
     "each-added-shot-helps": [("10_few_shot", "more shots", SHOTS)],
     "zero-shot-above-few-shot-prompts": [
-        ("10_few_shot", "zero-shot over learned prompts", ["CoOp, 4 shots", "CoOp-DPT, 4 shots"])
+        ("10_few_shot", "zero-shot over learned prompts", PROMPTS),
+        ("10_few_shot", "zero-shot over learned prompts, searched rates", PROMPTS),
     ],
     "above-tai-dpt": [
         ("12_rivals", "CoMC over", ["TaI-DPT"]),

@@ -235,3 +235,42 @@ def test_what_a_method_needs_is_said(clip: Clip, images: LabelledImages) -> None
     for method in (CoOpDpt(), DualCoOp()):
         with pytest.raises(CoMCError, match="learns from regions"):
             method.fit(Task(clip, NAMES, images=without), seed=0)
+
+
+def test_labels_of_other_classes_are_refused(clip: Clip, images: LabelledImages) -> None:
+    for method in (CoOp(), CoOpDpt()):
+        with pytest.raises(CoMCError, match=f"{method.name} learns from images in which the class"):
+            method.fit(Task(clip, NAMES[::-1], images=images), seed=0)
+
+
+def test_tai_dpt_without_tokens_says_so(clip: Clip, text: LabelledText) -> None:
+    with pytest.raises(CoMCError, match="TaI-DPT looks at single tokens"):
+        TaiDpt().fit(Task(clip, NAMES, text=replace(text, tokens=None)), seed=0)
+
+
+def test_some_classes_embed_as_among_all(clip: Clip) -> None:
+    tower, contexts = PromptTower(clip, NAMES), random_contexts(2, 4, 512, seed=0)
+    chosen = torch.tensor([3, 1])
+    torch.testing.assert_close(
+        tower.embed(contexts, chosen), tower.embed(contexts)[:, chosen], rtol=0, atol=1e-5
+    )
+
+
+def test_dual_coop_learns_from_a_few_classes_at_a_time(clip: Clip, images: LabelledImages) -> None:
+    task = Task(clip, NAMES, images=images)
+
+    def scores(seed: int, **changes: int) -> Tensor:
+        method = DualCoOp(training=replace(ONE_STEP, learning_rate=10.0), n_context=4, **changes)
+        return method.fit(task, seed=seed).score(images.embeddings)
+
+    assert not torch.equal(scores(0), scores(0, classes_per_step=2))
+    assert torch.equal(scores(0, classes_per_step=2), scores(0, classes_per_step=2))
+    assert torch.allclose(scores(0), scores(0, classes_per_step=4), atol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_prompts_are_learned_through_a_tower_on_a_gpu(images: LabelledImages) -> None:
+    on_gpu = load_clip("RN50-quickgelu", None, seed=0, device="cuda")
+    task = Task(on_gpu, NAMES, images=images)
+    scores = CoOp(training=ONE_STEP, n_context=4).fit(task, seed=0).score(images.embeddings)
+    assert scores.device.type == "cpu"

@@ -15,7 +15,7 @@ from comc_utils.baselines import LabelledImages, RidgeClassifier, Sgd, TaiDpt, T
 from comc_utils.baselines.zero_shot_clip import ClassPrompts
 from comc_utils.errors import CoMCError
 from comc_utils.presets import RELEASED
-from comc_utils.rivals import at_rate, embed, run_method, seen_and_unseen
+from comc_utils.rivals import at_rate, embed, learns_prompts, run_method, seen_and_unseen
 
 SHOWN = {"alpha": 0.7, "tau": 0.03}
 
@@ -26,6 +26,7 @@ class Recorder:
 
     setting: int = 0
     learns_from: str = "sentences"
+    looks_at_tokens: bool = False
     name: ClassVar[str] = "recorder"
     seen: ClassVar[list[Task]] = []
 
@@ -72,9 +73,11 @@ def test_a_method_sees_what_it_learns_from_and_no_more(tmp_path, recorded):
     experiment = tiny(tmp_path)
     run_method(Recorder(), experiment, seed=0)
     run_method(Recorder(learns_from="nothing"), experiment, seed=0)
-    of_sentences, of_nothing = recorded
+    run_method(Recorder(looks_at_tokens=True), experiment, seed=0)
+    of_sentences, of_nothing, of_tokens = recorded
     assert of_sentences.images is None and of_nothing.text is None and of_nothing.images is None
-    text = of_sentences.text
+    assert of_sentences.text.tokens is None
+    text = of_tokens.text
     assert len(text.embeddings) == len(text.tokens) == len(text.labels) == len(experiment.corpus)
     np.testing.assert_array_equal(text.labels.numpy(), experiment.text_labels)
 
@@ -141,10 +144,19 @@ def test_what_learns_nothing_has_no_rate():
     assert at_rate(baselines.PromptEnsemble(), 10.0) is None
 
 
+def test_text_towers_that_take_no_vectors_are_known(tmp_path, monkeypatch):
+    experiment = tiny(tmp_path)
+    assert learns_prompts(experiment)
+    monkeypatch.setattr(rivals, "is_causal", lambda model: model is not experiment.clip.model)
+    assert not learns_prompts(experiment)
+
+
 def test_seen_are_the_distractors_and_unseen_vocs_classes(tmp_path):
     experiment = tiny(tmp_path, smoke=True)
     split = seen_and_unseen(experiment)
     assert len(split.seen) == len(experiment.labelled_parts["pool"])
+    chosen_on = experiment.labelled_images.subset(experiment.labelled_parts["choice"])
+    assert not set(split.seen.ids) & set(chosen_on.ids)
     assert len(split.seen.class_names) == 16
     assert not set(split.seen.class_names) & set(experiment.class_names)
     np.testing.assert_array_equal(split.all_labels[:, :20], experiment.image_labels)
@@ -154,7 +166,7 @@ def test_seen_are_the_distractors_and_unseen_vocs_classes(tmp_path):
 
 def test_ridge_regression_is_its_closed_form(tmp_path):
     experiment = tiny(tmp_path)
-    text = rivals._text(experiment)
+    text = rivals._text(experiment, with_tokens=False)
     task = Task(experiment.clip, experiment.class_names, text=text)
     fitted = RidgeClassifier(RELEASED, **SHOWN, penalty=3.0).fit(task, seed=0)
     x, y = text.embeddings.double(), text.labels.double()

@@ -23,14 +23,14 @@ class LabelledText:
     ----------
     embeddings : Tensor [M, d]
         Unit vectors of the sentences.
-    tokens : TokenEmbeddings
-        Unit vectors of their tokens.
+    tokens : TokenEmbeddings or None
+        Unit vectors of their tokens, for a method that looks at these.
     labels : Tensor [M, N]
         0 or 1.
     """
 
     embeddings: Float[Tensor, "m d"]
-    tokens: TokenEmbeddings
+    tokens: TokenEmbeddings | None
     labels: Shaped[Tensor, "m n_labels"]
 
 
@@ -90,6 +90,16 @@ class Task:
                 f"{method} learns from labelled images; give the task some (images=...)."
             )
         return self.images
+
+    def need_images_of_classes(self, method: str) -> LabelledImages:
+        """The labelled images; a `CoMCError` where there are none, or their labels are other classes'."""
+        images = self.need_images(method)
+        if images.class_names != self.class_names:
+            raise CoMCError(
+                f"{method} learns from images in which the classes to recognise are labelled, in their order; "
+                f"these label {', '.join(images.class_names[:3])}, ..."
+            )
+        return images
 
 
 class Recogniser(Protocol):

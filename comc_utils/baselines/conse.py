@@ -74,7 +74,7 @@ class ConSE:
     n_nearest : int
         T of the paper, whose best value is 10.
     inverse_penalty : float
-        scikit-learn's C of the softmax classifier.
+        scikit-learn's C of the softmax classifier; the value is ours, for the paper takes a network as it is.
 
     References
     ----------

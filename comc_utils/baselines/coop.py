@@ -27,7 +27,8 @@ class CoOp:
     """Context optimisation on images with several labels.
 
     CoOp's own cross-entropy takes one label an image. Here it learns by the ranking loss on scaled cosines, as
-    TaI-DPT and its variant of CoOp with two prompts do, so that they differ in nothing else.
+    TaI-DPT and its variant of CoOp with two prompts do, so that they differ in nothing else. Its learning rate
+    was chosen for the other loss.
 
     Parameters
     ----------
@@ -70,9 +71,9 @@ class CoOp:
         Raises
         ------
         CoMCError
-            Without images, or where the prompts do not fit into the text tower.
+            Without images of these classes, or where the prompts do not fit into the text tower.
         """
-        images = task.need_images(self.name)
+        images = task.need_images_of_classes(self.name)
         tower = PromptTower(task.clip, task.class_names)
         whole = images.embeddings.global_embeddings
         start = (

@@ -66,9 +66,10 @@ class CoOpDpt:
         Raises
         ------
         CoMCError
-            Without images or regions, or where the prompts do not fit into the text tower.
+            Without images of these classes or without regions, or where the prompts do not fit into the
+            text tower.
         """
-        images = task.need_images(self.name)
+        images = task.need_images_of_classes(self.name)
         whole, local = images.embeddings.global_without_position, images.embeddings.local_embeddings
         if local is None:
             raise CoMCError(f"{self.name} learns from regions; embed the images with local ones.")

@@ -49,7 +49,7 @@ class Fast0Tag:
     Parameters
     ----------
     training : Sgd
-        The weight decay is that of Dassl; the paper has the RankNet loss alone.
+        Ours but for the loss: the paper names RankNet's and no other setting. The weight decay is Dassl's.
     hidden : tuple of int
         Widths of the hidden layers: 8192 and 2048 in the paper, on VGG's 4,096 features; here narrower by the
         factor by which CLIP's embeddings are narrower, see `hidden_widths`; () gives a linear map.

@@ -43,8 +43,8 @@ class BilinearMatch:
 class LabelEM:
     """Attribute label embedding, with CLIP's text embeddings in the attributes' place.
 
-    Its training is `weighted_ranking_loss` by stochastic gradient descent; the authors, too, choose the
-    learning rate by validation.
+    Its training is `weighted_ranking_loss` by stochastic gradient descent. Learning rate and epochs are ours:
+    the authors choose them by validation.
 
     Parameters
     ----------

@@ -17,6 +17,9 @@ from comc_utils.encoders import Clip
 from comc_utils.encoders.text import embed_tokens, features_after, is_causal, text_lengths
 from comc_utils.errors import CoMCError
 
+ALL = slice(None)
+"""Every class."""
+
 
 class PromptTower:
     """The frozen text tower on prompts of learned context vectors.
@@ -57,21 +60,25 @@ class PromptTower:
     def words(self, context: str) -> Float[Tensor, "1 n_vectors width"]:
         """The vectors of words, as a context to start from."""
         tokens, lengths = self._tokenize([context])
-        return embed_tokens(self.clip.model, tokens[:, 1 : int(lengths[0]) - 1])
+        return embed_tokens(self.clip.model, tokens[:, 1 : int(lengths[0]) - 1]).cpu()
 
     def embed(
-        self, contexts: Float[Tensor, "n_contexts n_vectors width"]
-    ) -> Float[Tensor, "n_contexts n_labels d"]:
-        """Embed the prompt of every class with every context, with a gradient to the contexts.
+        self,
+        contexts: Float[Tensor, "n_contexts n_vectors width"],
+        classes: Int[Tensor, " n_chosen"] | slice = ALL,
+    ) -> Float[Tensor, "n_contexts n_chosen d"]:
+        """Embed the prompts of classes with every context, with a gradient to the contexts.
 
         Parameters
         ----------
         contexts : Tensor [C, M, width]
+        classes : Tensor [N] or slice
+            Which of the classes; all by default.
 
         Returns
         -------
         Tensor [C, N, d]
-            Unit vectors.
+            Unit vectors, on the CPU as all cached embeddings, wherever the tower is.
 
         Raises
         ------
@@ -85,9 +92,9 @@ class PromptTower:
                 f"{self.clip.model.context_length} tokens of {self.clip.name}; use at most {self.room}."
             )
         start = self._embedded[:1, :1].expand(len(contexts), -1, -1)
-        prefix = torch.cat([start, contexts], dim=1)  # (C, 1 + M, width)
-        names = self._embedded[:, 1:]
-        return normalize(features_after(self.clip.model, prefix, names, self._lengths - 1), dim=-1)
+        prefix = torch.cat([start, contexts.to(start.device)], dim=1)  # (C, 1 + M, width)
+        names, lengths = self._embedded[classes, 1:], self._lengths[classes] - 1
+        return normalize(features_after(self.clip.model, prefix, names, lengths), dim=-1).cpu()
 
     def _tokenize(self, texts: list[str]) -> tuple[Int[Tensor, "n context"], Int[Tensor, " n"]]:
         model = self.clip.model

@@ -27,7 +27,7 @@ class RidgeClassifier:
     tau : float
         Temperature of eq. 4 and 5.
     penalty : float
-        Of the squared weights, beside squared errors summed over sentences; above 0.
+        Of the squared weights, beside squared errors summed over sentences; above 0. The value is ours.
     """
 
     preset: Preset

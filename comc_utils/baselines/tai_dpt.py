@@ -19,6 +19,7 @@ from comc_utils.baselines.prompts import (
 )
 from comc_utils.baselines.sgd import Sgd
 from comc_utils.classifier import ranking_loss
+from comc_utils.errors import CoMCError
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class TaiDpt:
     region_sharpness: float = 40.0
     name: ClassVar[str] = "TaI-DPT"
     learns_from: ClassVar[str] = "sentences"
+    looks_at_tokens: ClassVar[bool] = True
 
     @classmethod
     def for_data_set(cls, profile: str) -> TaiDpt:
@@ -79,9 +81,13 @@ class TaiDpt:
         Raises
         ------
         CoMCError
-            Without text, or where the prompts do not fit into the text tower.
+            Without text or its tokens, or where the prompts do not fit into the text tower.
         """
         text = task.need_text(self.name)
+        if text.tokens is None:
+            raise CoMCError(
+                f"{self.name} looks at single tokens; give the text with them (tokens=...)."
+            )
         tower = PromptTower(task.clip, task.class_names)
         start = random_contexts(2, self.n_context, tower.width, seed=seed)
 
