@@ -31,6 +31,7 @@ MARGIN = 1.0
 # profile's own, on other images, or with another backbone. It is told, and decides nothing, unless a rule
 # names it, as those of rivals do with the learning rates that were searched for them here.
 _PAPER_PRESET = ", paper"
+_HOW = {_PAPER_PRESET: "With the paper's preset", ", equal steps": "With equal steps"}
 _SEARCHED = ", searched rates"
 # Chance, in percent, that a 95 % interval lies wholly on one given wrong side.
 _ONE_SIDED = 2.5
@@ -330,7 +331,7 @@ CLAIMS = (
         f"Below alpha = 0.4 the loss is marked (more than {MARGIN:g} point).",
         f"{_ALPHA}, sentence 10; Figure 3",
         "05_alpha_sweep",
-        Greater("optimum over", ("alpha 0", "alpha 0.2"), by=MARGIN),
+        Greater("optimum over", ("alpha 0", "alpha 0.2", "alpha 0.3"), by=MARGIN),
     ),
     Claim(
         "alpha-one-below-best",
@@ -528,7 +529,7 @@ def _measured_otherwise(rule: Rule, values: Mapping[str, Any]) -> tuple[str, ...
     for ending in endings:
         with suppress(_NoEvidenceError):
             findings = rule._findings(values, ending)
-            how = "With the paper's preset" if ending == _PAPER_PRESET else f"On {ending[2:]}"
+            how = _HOW.get(ending, f"On {ending[2:]}")
             notes.append(f"{how}: {_together(findings).value} ({_listed(findings)}).")
     return tuple(notes)
 

@@ -127,7 +127,10 @@ def _train_miniworld_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="models to train (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--work", type=Path, metavar="DIR", help="for rendered scenes and checkpoints (8 GB)"
+        "--work", type=Path, metavar="DIR", help="for rendered scenes and checkpoints (13 GB)"
+    )
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="half precision, on a processor made for it"
     )
 
 
@@ -141,7 +144,7 @@ def _train_miniworld(arguments: argparse.Namespace) -> int:
         raise CoMCError(f"Unknown model {min(unknown)!r}; known: {', '.join(MODEL_NAMES)}.")
     for name in arguments.models or MODEL_NAMES:
         work = arguments.work or cache_dir() / "miniworld-training"
-        print(train(name, work, seed=arguments.seed))
+        print(train(name, work, seed=arguments.seed, bfloat16=arguments.bfloat16))
     return 0
 
 

@@ -115,7 +115,7 @@ def reproduce(
         runs and trials leave full results alone.
     parameters : mapping of str to object, optional
         More parameters, for the notebooks that declare them. A string is read as a literal where
-        the notebook's own value is not a string.
+        the notebook's own value is not a string; files that exist are made absolute.
     notebooks : str or PathLike, optional
         The folder of notebooks, started in the order of their names; by default the repository's.
     jobs : int, optional
@@ -172,6 +172,8 @@ def reproduce(
     read = {path: read_notebook(path) for path in paths}
     declared = {path: declared_parameters(read[path], path.stem) for path in paths}
     chosen = _assign(declared, own, parameters or {})
+    given = sorted({file for path in paths for file in _files_in(chosen[path], parameters or {})})
+    hidden |= {f"file {number}": file for number, file in enumerate(given, start=1)}
     readers = [path for path in paths if reads_results(read[path])]
     independent = [path for path in paths if path not in readers]
 
@@ -198,6 +200,7 @@ def reproduce(
                         for name in ("data", "weights", "sentences")
                         if name in hidden and {"DATA", "OPTIONS"} & chosen[path].keys()
                     ]
+                    + _files_in(chosen[path], parameters or {})
                     + ([repository_root() / "results" / "benchmarks"] if path in readers else []),
                     results=output if path in readers else None,
                 )
@@ -244,13 +247,25 @@ def _data_folder(data: str | os.PathLike[str]) -> Path:
 
 def _absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
     """Name files from the root, for notebooks run in a folder of their own."""
-    return {
-        name: str(Path(value).expanduser().absolute())
-        if isinstance(value, str | os.PathLike) and Path(value).expanduser().exists()
-        else value
-        for name, value in options.items()
-        if value is not None
-    }
+    return {name: _absolute(value) for name, value in options.items() if value is not None}
+
+
+def _absolute(value: Any) -> Any:
+    """Name a file or folder that exists from the root, also in a list; leave anything else."""
+    if isinstance(value, list):
+        return [_absolute(member) for member in value]
+    if isinstance(value, str | os.PathLike) and Path(value).expanduser().exists():
+        return str(Path(value).expanduser().absolute())
+    return value
+
+
+def _files_in(chosen: Mapping[str, Any], extra: Mapping[str, Any]) -> list[Path]:
+    """List the files that a notebook's further parameters name."""
+    values = [chosen[name] for name in extra if name in chosen]
+    flat = [
+        member for value in values for member in (value if isinstance(value, list) else [value])
+    ]
+    return [Path(member) for member in flat if _is_path(member)]
 
 
 def _is_path(value: object) -> bool:
@@ -292,7 +307,7 @@ def _assign(
         path: {
             **{name: value for name, value in own.items() if name in defaults},
             **{
-                name: _fit(name, value, defaults[name], path.stem)
+                name: _absolute(_fit(name, value, defaults[name], path.stem))
                 for name, value in extra.items()
                 if name in defaults
             },
@@ -458,9 +473,22 @@ def _machine() -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
         "machine": platform.machine(),
+        "processor": _processor(),
+        "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
+        if hasattr(os, "sysconf")
+        else None,
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _RECORDED_PACKAGES},
     }
+
+
+def _processor() -> str:
+    """Name the processor as the system does; Linux tells it in a file alone."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def _record(path: Path, seconds: Mapping[str, float], run: Mapping[str, Any]) -> None:

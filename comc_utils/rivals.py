@@ -134,7 +134,8 @@ def run_method(
             images=shown,
         )
         start = time.perf_counter()
-        recogniser = method.fit(task, seed=seed)
+        shows = {"progress": True} if hasattr(method, "training") else {}  # where it takes steps
+        recogniser = method.fit(task, seed=seed, **shows)
         seconds = time.perf_counter() - start
         embedded = [s if isinstance(s, ImageEmbeddings) else embed(experiment, s) for s in sets]
         scores = {f"scores {i}": recogniser.score(s).clone() for i, s in enumerate(embedded)}
@@ -240,9 +241,28 @@ def learns_prompts(experiment: EncodedExperiment) -> bool:
     return is_causal(experiment.clip.model)
 
 
-def embed(experiment: EncodedExperiment, images: MultiLabelImages) -> ImageEmbeddings:
-    """Embed images as the experiment embeds its own, from the cache where they are there."""
+def embed(
+    experiment: EncodedExperiment, images: MultiLabelImages, *, in_memory: bool = False
+) -> ImageEmbeddings:
+    """Embed images as the experiment embeds its own, from the cache where they are there.
+
+    Parameters
+    ----------
+    experiment : EncodedExperiment
+    images : MultiLabelImages
+    in_memory : bool
+        Whole, also where they would be read in order from shards: to learn from, in any order.
+
+    Returns
+    -------
+    ImageEmbeddings
+    """
     embedded = experiment.embed_images(images)
+    if in_memory:
+        embedded = {
+            name: part if isinstance(part, torch.Tensor) else part[:].float()
+            for name, part in embedded.items()
+        }
     return ImageEmbeddings(
         embedded["with position"], embedded["without position"], embedded["local"]
     )

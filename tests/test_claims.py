@@ -28,7 +28,9 @@ RESTS_ON = {
         ("04_ablations", "mapping adds", ["with local"]),
     ],
     "best-alpha-inside": [("05_alpha_sweep", "optimum over", ["alpha 0", "alpha 1"])],
-    "small-alpha-loses": [("05_alpha_sweep", "optimum over", ["alpha 0", "alpha 0.2"])],
+    "small-alpha-loses": [
+        ("05_alpha_sweep", "optimum over", ["alpha 0", "alpha 0.2", "alpha 0.3"])
+    ],
     "alpha-one-below-best": [("05_alpha_sweep", "optimum over", ["alpha 1"])],
     "images-and-texts-apart": [("06_modality_gap", "before over chance", ["probe accuracy"])],
     "mapping-closes-gap": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ from comc_utils.datasets.miniworld.drawings import (
     font_path,
     glyph,
     held_out_drawing,
+    training_drawings,
 )
+from comc_utils.datasets.miniworld.icons import MOST_ALIKE, icon_drawings
 from comc_utils.datasets.miniworld.renderer import render
 from comc_utils.datasets.miniworld.scenes import LIGHTS, PLACES, SPLITS, sample_scene
 from comc_utils.errors import CoMCError
@@ -33,7 +36,7 @@ N = 300
 
 
 def drawn(split: str) -> dict[str, set]:
-    found: dict[str, set] = {name: set() for name in DRAWINGS}
+    found: dict[str, set] = defaultdict(set)
     for index in range(N):
         for scene_object in sample_scene(0, split, index).objects:
             found[scene_object.class_name].add(scene_object.drawing)
@@ -43,6 +46,9 @@ def drawn(split: str) -> dict[str, set]:
 def test_held_out_drawings_appear_in_the_test_split_alone():
     for split in SPLITS:
         for name, seen in drawn(split).items():
+            if name not in DRAWINGS:
+                assert split == "icons"
+                continue
             held_out = held_out_drawing(name)
             if held_out is None:
                 continue
@@ -50,6 +56,39 @@ def test_held_out_drawings_appear_in_the_test_split_alone():
                 assert seen <= {held_out}, name
             else:
                 assert held_out not in seen, (split, name)
+
+
+def test_more_drawings_are_learned_from_than_labelled_splits_show():
+    for split in ("few_shot", "validation", "objects", "plain"):
+        for name, seen in drawn(split).items():
+            assert seen <= set(training_drawings(name)), (split, name)
+    assert any(seen - set(training_drawings(name)) for name, seen in drawn("train").items())
+
+
+def test_icons_are_of_other_things_by_several_hands():
+    icons = icon_drawings()
+    assert len(icons) > 1000
+    named = {name for name in icons if WORLD_LABELS.find(name)}
+    assert named == {"buildings"}  # a word for houses, which are no label
+    for name, drawings in icons.items():
+        assert len({font.split("-")[0] for font, _ in drawings}) > 1, name
+    assert "flag" in icons and "rocket" in icons
+
+
+def test_no_icon_looks_like_a_held_out_drawing():
+    held_out = [np.asarray(glyph(d)[0]) > 127 for d in map(held_out_drawing, DRAWINGS) if d]
+    flat = {drawing for drawings in icon_drawings().values() for drawing in drawings}
+    for drawing in sorted(flat)[::20]:
+        ink = np.asarray(glyph(drawing)[0]) > 127
+        for other in held_out:
+            for turned in (other, other[:, ::-1]):
+                assert (ink & turned).sum() <= MOST_ALIKE * (ink | turned).sum(), drawing
+
+
+def test_half_of_the_scenes_with_icons_show_the_worlds_classes():
+    names = [sample_scene(0, "icons", index).class_names for index in range(N)]
+    assert all(len(of_scene) == 1 for of_scene in names)
+    assert 0.4 < np.mean([of_scene[0] in DRAWINGS for of_scene in names]) < 0.6
 
 
 def test_every_class_with_three_drawings_holds_one_out():
@@ -141,6 +180,6 @@ def test_an_empty_glyph_is_noticed():
 
 def test_an_unknown_split_is_named():
     with pytest.raises(
-        CoMCError, match="Unknown split 'dev' of the embedded world; known: train, test"
+        CoMCError, match="Unknown split 'dev' of the embedded world; known: vocabulary, test"
     ):
         load_miniworld("dev", 3)

@@ -25,12 +25,12 @@ from comc_utils.sentences.grammar import Grammar
 TINY = Recipe(
     "miniworld-RN-small",
     (
-        Stage("objects", "nouns", "objects", 48, 1e-3, batch_size=16),
-        Stage("nouns", "nouns", "train", 48, 1e-3, batch_size=16),
+        Stage("plain", "nouns", "plain", 48, 1e-3, batch_size=16),
+        Stage("icons", "nouns", "icons", 48, 1e-3, batch_size=16),
         Stage("contrast", "contrast", "train", 48, 1e-3, batch_size=16),
-        Stage("varied", "contrast", "varied", 32, 1e-3, batch_size=16),
     ),
 )
+UNTRAINED = Stage("contrast", "contrast", "train", 0, 1e-3, batch_size=16)
 
 
 def test_weights_are_shipped_and_small():
@@ -128,9 +128,43 @@ def test_a_training_that_is_stopped_goes_on_where_it_was(tiny_training, monkeypa
     for name, tensor in whole.items():
         assert torch.allclose(tensor.float(), resumed[name].float(), atol=1e-3), name
     steps = calls["n"] - 10
-    # 3 + 3 steps with one loss, 3 + 2 steps with two: 16 calls. The 10th came in the third stage, after
+    # 3 + 3 steps with one loss, 3 steps with two: 12 calls. The 10th came in the third stage, after
     # whose last checkpoint at most two steps are repeated.
-    assert steps <= 16 - 10 + 2 * 2 + 1
+    assert steps <= 12 - 10 + 2 * 2 + 1
+
+
+def start_of(
+    name: str, stages: tuple[Stage, ...], monkeypatch, tmp_path
+) -> dict[str, torch.Tensor]:
+    """Give what a model begins its contrastive training with, beside a shipped one."""
+    monkeypatch.setattr(train, "N_SCENES", dict.fromkeys(train.N_SCENES, 16))
+    target = tmp_path / "start.safetensors"
+    monkeypatch.setattr(
+        train, "weights_path", lambda other: target if other == name else weights_path(other)
+    )
+    recipe = Recipe(name, stages, start_from="miniworld-RN-small")
+    return load_file(train.train(name, tmp_path / "work", recipe=recipe))
+
+
+def test_the_larger_resnet_begins_as_the_smaller_one(monkeypatch, tmp_path):
+    start = start_of("miniworld-RN-large", (UNTRAINED,), monkeypatch, tmp_path)
+    images = load_miniworld("validation", 4)
+    smaller, larger = (load_backbone(n) for n in ("miniworld-RN-small", "miniworld-RN-large"))
+    larger.model.load_state_dict({name: tensor.float() for name, tensor in start.items()})
+    expected, found = (clip.encode_images(images) for clip in (smaller, larger))
+    for name in ("global_embeddings", "local_embeddings"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=2e-3)
+
+
+def test_the_transformer_begins_with_the_text_tower_and_its_own_image_tower(monkeypatch, tmp_path):
+    plain = Stage("plain", "nouns", "plain", 16, 1e-3, batch_size=16)
+    start = start_of("miniworld-ViT", (plain, UNTRAINED), monkeypatch, tmp_path)
+    learned = load_file(weights_path("miniworld-RN-small"))
+    for name, tensor in start.items():
+        if name.startswith("visual."):
+            assert name not in learned or not torch.equal(tensor, learned[name]), name
+        else:
+            assert torch.equal(tensor, learned[name]), name
 
 
 def test_rendered_scenes_are_kept_and_half_rendered_ones_are_not_trusted(tmp_path):

@@ -29,7 +29,7 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path
 
 def test_notebooks_are_there():
     # Without this, an empty folder would make every test below pass by not running.
-    assert [path.stem[:3] for path in NOTEBOOKS] == [f"{number:02d}_" for number in range(12)]
+    assert [path.stem[:3] for path in NOTEBOOKS] == [f"{number:02d}_" for number in range(13)]
 
 
 @each_notebook

@@ -20,10 +20,17 @@ from comc_utils.baselines import (
     Sgd,
     TaiDpt,
     Task,
+    dual_coop,
     zero_shot_scores,
 )
 from comc_utils.baselines.dual_coop import presence_logits
-from comc_utils.baselines.prompts import PromptTower, pool_regions, pool_tokens, random_contexts
+from comc_utils.baselines.prompts import (
+    ALL,
+    PromptTower,
+    pool_regions,
+    pool_tokens,
+    random_contexts,
+)
 from comc_utils.classifier import ranking_loss
 from comc_utils.encoders import Clip, ImageEmbeddings, load_clip
 from comc_utils.errors import CoMCError
@@ -266,6 +273,32 @@ def test_dual_coop_learns_from_a_few_classes_at_a_time(clip: Clip, images: Label
     assert not torch.equal(scores(0), scores(0, classes_per_step=2))
     assert torch.equal(scores(0, classes_per_step=2), scores(0, classes_per_step=2))
     assert torch.allclose(scores(0), scores(0, classes_per_step=4), atol=1e-4)
+
+
+def test_dual_coop_compares_logits_with_the_labels_of_the_same_classes(clip, images, monkeypatch):
+    labels = torch.zeros(len(images.labels), len(NAMES), dtype=images.labels.dtype)
+    for column in range(len(NAMES)):
+        labels[:column, column] = 1  # as many positives as the number of the class
+    chosen, compared = [], []
+    embed, loss = PromptTower.embed, dual_coop.asymmetric_loss
+    monkeypatch.setattr(
+        PromptTower,
+        "embed",
+        lambda self, contexts, classes=ALL: (
+            chosen.append(classes) or embed(self, contexts, classes)
+        ),
+    )
+    monkeypatch.setattr(
+        dual_coop,
+        "asymmetric_loss",
+        lambda logits, of, **rest: compared.append(of) or loss(logits, of, **rest),
+    )
+    task = Task(clip, NAMES, images=replace(images, labels=labels))
+    training = replace(ONE_STEP, epochs=4)
+    DualCoOp(training=training, n_context=4, classes_per_step=2).fit(task, seed=0)
+    assert len(compared) == 4
+    for of, classes in zip(compared, chosen, strict=False):  # then all are embedded, to score with
+        assert torch.equal(of.sum(0), classes)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

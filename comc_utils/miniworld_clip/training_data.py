@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from comc_utils.datasets.miniworld.captions import write_caption
 from comc_utils.datasets.miniworld.drawings import DRAWINGS
+from comc_utils.datasets.miniworld.icons import icon_drawings
 from comc_utils.datasets.miniworld.renderer import render
 from comc_utils.datasets.miniworld.scenes import SHORT_SIDE, sample_scene
 from comc_utils.miniworld_clip.models import CONTEXT_LENGTH, tokenizer
@@ -22,6 +23,11 @@ CHUNK = 1000
 """Scenes that one worker renders at a time."""
 
 
+def vocabulary(split: str) -> list[str]:
+    """The V nouns of a split's captions: the world's classes, and for ``icons`` the names of icons, too."""
+    return [*DRAWINGS, *(icon_drawings() if split == "icons" else ())]
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Arrays of n scenes.
@@ -29,10 +35,10 @@ class TrainingData:
     Attributes
     ----------
     images : uint8 [n, 96, 96, 3]
-    tokens : int16 [n, 5, 64]
-        Captions as the embedded tokenizer writes them.
-    nouns : bool [n, 5, 36]
-        Which of the world's classes each caption names.
+    tokens : int16 [n, C, 64]
+        C captions a scene as the embedded tokenizer writes them.
+    nouns : bool [n, C, V]
+        Which of `vocabulary` each caption names.
     """
 
     images: np.ndarray
@@ -51,7 +57,7 @@ def prepare_training_data(folder: Path, n_scenes: int, *, split: str, seed: int)
     folder : Path
         Takes 29 kB a scene.
     n_scenes : int
-    split : {"train", "objects"}
+    split : {"plain", "objects", "icons", "train"}
     seed : int
 
     Returns
@@ -60,10 +66,11 @@ def prepare_training_data(folder: Path, n_scenes: int, *, split: str, seed: int)
         Read-only memory maps.
     """
     target = folder / f"{split}-{n_scenes}-seed-{seed}"
+    n_captions = _n_captions(split)
     shapes = {
         "images": ((n_scenes, SHORT_SIDE, SHORT_SIDE, 3), np.uint8),
-        "tokens": ((n_scenes, CAPTIONS_PER_SCENE, CONTEXT_LENGTH), np.int16),
-        "nouns": ((n_scenes, CAPTIONS_PER_SCENE, len(DRAWINGS)), np.bool_),
+        "tokens": ((n_scenes, n_captions, CONTEXT_LENGTH), np.int16),
+        "nouns": ((n_scenes, n_captions, len(vocabulary(split))), np.bool_),
     }
     done = target / "done.json"
     if not done.is_file():
@@ -86,6 +93,11 @@ def prepare_training_data(folder: Path, n_scenes: int, *, split: str, seed: int)
     return TrainingData(*(np.load(target / f"{name}.npy", mmap_mode="r") for name in shapes))
 
 
+def _n_captions(split: str) -> int:
+    """An icon has its name and no more."""
+    return 1 if split == "icons" else CAPTIONS_PER_SCENE
+
+
 @dataclass(frozen=True)
 class _Chunk:
     """Renders scenes start to start + CHUNK in a worker process."""
@@ -95,20 +107,23 @@ class _Chunk:
     n_scenes: int
 
     def __call__(self, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        names = list(DRAWINGS)
-        images, texts, nouns = [], [], []
-        for index in range(start, min(start + CHUNK, self.n_scenes)):
+        column = {name: place for place, name in enumerate(vocabulary(self.split))}
+        n_captions = _n_captions(self.split)
+        indices = range(start, min(start + CHUNK, self.n_scenes))
+        nouns = np.zeros((len(indices), n_captions, len(column)), dtype=np.bool_)
+        images, texts = [], []
+        for row, index in enumerate(indices):
             scene = sample_scene(self.seed, self.split, index)
             images.append(np.asarray(render(scene)))
             rng = np.random.default_rng((self.seed, index))
-            for _ in range(CAPTIONS_PER_SCENE):
-                text, mentioned = write_caption(scene, rng)
+            for i in range(n_captions):
+                text, mentioned = (
+                    (scene.class_names[0], scene.class_names)
+                    if self.split == "icons"
+                    else write_caption(scene, rng)
+                )
                 texts.append(text)
-                nouns.append([name in mentioned for name in names])
+                nouns[row, i, [column[name] for name in mentioned]] = True
         tokens = tokenizer()(texts).numpy().astype(np.int16)
-        n = len(images)
-        return (
-            np.stack(images),
-            tokens.reshape(n, CAPTIONS_PER_SCENE, CONTEXT_LENGTH),
-            np.asarray(nouns).reshape(n, CAPTIONS_PER_SCENE, len(names)),
-        )
+        shape = (len(indices), n_captions, CONTEXT_LENGTH)
+        return np.stack(images), tokens.reshape(shape), nouns

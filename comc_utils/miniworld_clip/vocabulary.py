@@ -82,7 +82,7 @@ def vocabulary_texts(n_texts: int = 20_000) -> Iterator[str]:
     n_classes = len(VOC2007.class_names)
     for index in range(n_texts):
         rng = np.random.default_rng(index)
-        yield write_caption(sample_scene(0, "train", index), rng)[0]
+        yield write_caption(sample_scene(0, "vocabulary", index), rng)[0]
         drawn = rng.choice(n_classes, size=rng.integers(1, 6), replace=False)
         yield grammar.sentence([VOC2007.class_names[i] for i in drawn], rng)
     for table in (lexicon.KINDS, lexicon.ADJECTIVES, lexicon.ACTIONS):

@@ -29,10 +29,15 @@ Drawing = tuple[str, int]
 FONTS: dict[str, tuple[str, str]] = {
     "elusive": ("qtawesome", "fonts/elusiveicons-webfont-2.0.ttf"),
     "fontawesome": ("qtawesome", "fonts/fontawesome6-solid-webfont-6.7.2.ttf"),
+    "fontawesome-regular": ("qtawesome", "fonts/fontawesome6-regular-webfont-6.7.2.ttf"),
     "ligature": ("iconipy", "assets/ligature_symbols/LigatureSymbols-2.11.ttf"),
     "lineicons": ("iconipy", "assets/lineicons/lineicons.ttf"),
     "lucide": ("iconipy", "assets/lucide/lucide.ttf"),
     "material": ("iconipy", "assets/material_icons_regular/MaterialIcons-Regular.ttf"),
+    "material-outlined": (
+        "iconipy",
+        "assets/material_icons_outlined_regular/MaterialIconsOutlined-Regular.otf",
+    ),
     "materialdesign": ("qtawesome", "fonts/materialdesignicons6-webfont-6.9.96.ttf"),
     "noto": ("manimgx_fonts", "NotoEmoji[wght].ttf"),
     "phosphor": ("qtawesome", "fonts/phosphor-1.3.0.ttf"),

@@ -19,6 +19,7 @@ from comc_utils.datasets.miniworld.drawings import (
     training_drawings,
     varied_drawings,
 )
+from comc_utils.datasets.miniworld.icons import icon_drawings
 from comc_utils.errors import CoMCError
 
 SHORT_SIDE = 96
@@ -27,24 +28,27 @@ LONG_SIDE = 112
 """Pixels of the long side of the half of the test scenes that is not square."""
 
 SPLITS = {
-    "train": 0, "test": 1, "pairs": 2, "few_shot": 3, "validation": 4, "objects": 5, "varied": 6,
-    "plain": 7,
+    "vocabulary": 0, "test": 1, "pairs": 2, "few_shot": 3, "validation": 4, "objects": 5, "train": 6,
+    "plain": 7, "icons": 8,
 }  # fmt: skip
 """Splits and the number that keeps their random streams apart. Only `test` shows held-out drawings.
 The models learn from `plain` (one large object, upright, in the middle of a studio), `objects` (one object
-anywhere), `train` (full scenes) and `varied` (full scenes with more drawings, stronger distortions and bare
-silhouettes)."""
-LEARNED_SPLITS = ("plain", "objects", "train", "varied")
+anywhere), `icons` (the same, but every other time one that is none of the world's) and `train` (full scenes);
+`icons` and `train` have more drawings, stronger distortions and bare silhouettes. Of `vocabulary` the captions
+alone are used, for the tokenizer."""
+LEARNED_SPLITS = ("vocabulary", "plain", "objects", "icons", "train")
 
 N_OBJECTS = (1, 2, 3, 4)
 N_OBJECTS_PROBABILITY = (0.2, 0.3, 0.3, 0.2)
 DOMINANT_SIZE = (0.42, 0.62)
 """Range of the first object's longer side, as a share of the scene's short side."""
 OTHER_SIZE = (0.24, 0.38)
-SINGLE_SIZE = (0.4, 0.85)
-"""The same for the only object of a scene of the split `objects`."""
+SINGLE_SIZE = (0.3, 0.85)
+"""The same for the only object of a scene of the splits `objects` and `icons`."""
 PLAIN_SIZE = (0.8, 0.9)
 """The same for the split `plain`."""
+ICON_PROBABILITY = 0.5
+"""Of an object of the split `icons` that is none of the world's."""
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (204, 36, 41),
@@ -197,22 +201,24 @@ def sample_scene(seed: int, split: str, index: int) -> Scene:
     if split == "plain":
         place, light = "studio", "day"
         size_ranges = [PLAIN_SIZE]
-    elif split == "objects":
+    elif split in ("objects", "icons"):
         size_ranges = [SINGLE_SIZE]
     else:
         count = int(rng.choice(N_OBJECTS, p=N_OBJECTS_PROBABILITY))
         size_ranges = [DOMINANT_SIZE] + [OTHER_SIZE] * (count - 1)
-    class_names = _draw_classes(rng, len(size_ranges), labelled=labelled)
+    if split == "icons" and rng.random() < ICON_PROBABILITY:
+        class_names = [str(rng.choice(list(icon_drawings())))]
+    else:
+        class_names = _draw_classes(rng, len(size_ranges), labelled=labelled)
     sizes = [rng.uniform(*size_range) * SHORT_SIDE for size_range in size_ranges]
     centres = (
         [(width / 2, height / 2)] if split == "plain" else _place_objects(rng, sizes, width, height)
     )
     background = background_colours(place, light)
-    choices = {"test": test_drawings, "varied": varied_drawings}.get(split, training_drawings)
-    variety = {"varied": STRONG, "plain": NONE}.get(split, USUAL)
+    variety = {"train": STRONG, "icons": STRONG, "plain": NONE}.get(split, USUAL)
     objects = []
     for class_name, size, centre in zip(class_names, sizes, centres, strict=True):
-        drawings = choices(class_name)
+        drawings = _drawings(split, class_name)
         below = background[1] if centre[1] > horizon * height else background[0]
         colour, fill, line = _draw_colours(rng, below)
         objects.append(
@@ -240,6 +246,18 @@ def sample_scene(seed: int, split: str, index: int) -> Scene:
         noise=float(rng.uniform(2, 9)),
         noise_seed=int(rng.integers(2**31)),
         objects=tuple(objects),
+    )
+
+
+def _drawings(split: str, class_name: str) -> tuple[Drawing, ...]:
+    if class_name not in DRAWINGS:
+        return icon_drawings()[class_name]
+    if split == "test":
+        return test_drawings(class_name)
+    return (
+        varied_drawings(class_name)
+        if split in ("train", "icons")
+        else training_drawings(class_name)
     )
 
 
