@@ -63,6 +63,18 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="let the decoder halve large JPEG files, which is faster and not quite the same",
     )
+    parser.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        default=None,
+        help="leave out images that do not open, and say which (default: an error)",
+    )
+    parser.add_argument(
+        "--openvino",
+        action="store_true",
+        default=None,
+        help="embed images with OpenVINO, faster on some processors (the extra openvino)",
+    )
     parser.add_argument("--smoke", action="store_true", help="a run of seconds, on little data")
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="notebooks to run, by name or beginning (01 03)"
@@ -108,7 +120,10 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             data=arguments.data,
             options={
                 name: getattr(arguments, name)
-                for name in ("backbone", "weights", "limit", "sentences", "draft")
+                for name in (
+                    *("backbone", "weights", "limit", "sentences"),
+                    *("draft", "skip_unreadable", "openvino"),
+                )
             },
             smoke=arguments.smoke,
             only=arguments.only,

@@ -27,6 +27,7 @@ from comc_utils.classifier import LinearClassifier, train_classifier
 from comc_utils.datasets.base import MultiLabelEmbeddings, MultiLabelImages
 from comc_utils.datasets.benchmarks import load_benchmark
 from comc_utils.datasets.coco500 import folds, load_coco500
+from comc_utils.datasets.image_files import name_some
 from comc_utils.datasets.miniworld import load_miniworld
 from comc_utils.datasets.voc2007 import load_voc2007
 from comc_utils.embedding_cache import EmbeddingCache
@@ -180,13 +181,20 @@ class Experiment(ABC):
         """
         keep = slice(None) if rows is None else list(rows)
         labels = torch.from_numpy(self.text_labels[keep])
-        return train_classifier(
-            self.text_embeddings[keep],
+        classifier, history = train_classifier(
+            self.text_embeddings[keep].to(self.device),
             labels,
             self.preset,
             seed=self.seed if seed is None else seed,
             progress=progress,
         )
+        bias = None if classifier.bias is None else classifier.bias.cpu()
+        return LinearClassifier(classifier.weight.cpu(), bias), history
+
+    @property
+    def device(self) -> torch.device:
+        """Where the classifier is trained, with all of the text on it."""
+        return torch.device("cpu")
 
     def classifiers(
         self,
@@ -299,6 +307,11 @@ class EncodedExperiment(Experiment):
     draft : bool
         Whether large JPEG files are read at a half, a quarter or an eighth of their size, no smaller than
         the backbone's input.
+    skip_unreadable : bool
+        Whether images that do not open are left out, and counted in what `images.describe()` gives; they
+        are an error otherwise.
+    openvino : bool
+        Whether OpenVINO embeds the images.
     """
 
     backbone: str = ""
@@ -306,6 +319,8 @@ class EncodedExperiment(Experiment):
     sentences: tuple[Record, ...] | None = None
     n_sentences: int | None = None
     draft: bool = False
+    skip_unreadable: bool = False
+    openvino: bool = False
     cache: EmbeddingCache = field(
         default_factory=lambda: EmbeddingCache(cache_dir() / "embeddings")
     )
@@ -313,7 +328,13 @@ class EncodedExperiment(Experiment):
     @cached_property
     def clip(self) -> Clip:
         """The frozen towers."""
-        return load_backbone(self.backbone, self.weights)
+        clip = load_backbone(self.backbone, self.weights)
+        return clip.with_openvino() if self.openvino else clip
+
+    @property
+    def device(self) -> torch.device:
+        """Where the towers are."""
+        return self.clip.device
 
     @cached_property
     def images(self) -> MultiLabelImages:
@@ -323,7 +344,9 @@ class EncodedExperiment(Experiment):
             return load_miniworld(
                 "test", min(limit or self.profile.n_images, self.profile.n_images)
             )
-        return load_benchmark(self.profile.name, self.data, limit=limit, draft_size=self.draft_size)
+        return self.usable(
+            load_benchmark(self.profile.name, self.data, limit=limit, draft_size=self.draft_size)
+        )
 
     @cached_property
     def labelled_images(self) -> MultiLabelImages:
@@ -332,13 +355,26 @@ class EncodedExperiment(Experiment):
             return load_miniworld(self.profile.training_split, 600 if self.smoke else 4000)
         # Rare classes have to be among them.
         limit = None if self.limit is None else 20 * self.limit
-        return load_benchmark(
+        loaded = load_benchmark(
             self.profile.name,
             self.data,
             self.profile.training_split,
             limit=limit,
             draft_size=self.draft_size,
         )
+        return self.usable(loaded)
+
+    def usable(self, images: MultiLabelImages) -> MultiLabelImages:
+        """Leave out images that do not open, where that is asked for, and say how many."""
+        if not self.skip_unreadable:
+            return images
+        kept = images.readable(progress=True)
+        if kept.unreadable:
+            print(
+                f"{len(kept.unreadable)} of {len(images)} images of {images.name}, split {images.split}, "
+                f"do not open and are left out: {name_some(kept.unreadable)}"
+            )
+        return kept
 
     @cached_property
     def labelled_parts(self) -> dict[str, Int[np.ndarray, " m"]]:
@@ -402,7 +438,9 @@ class EncodedExperiment(Experiment):
     def pairs_left_out(self) -> np.ndarray | None:
         if self.profile.name != "voc2007":
             return None
-        return load_voc2007(self.data, difficult="left out", limit=self._limit).left_out
+        looked_at = load_voc2007(self.data, difficult="left out", limit=self._limit)
+        place = {name: row for row, name in enumerate(looked_at.ids)}
+        return looked_at.left_out[[place[name] for name in self.images.ids]]
 
     @property
     def zero_shot_embeddings(self) -> Tensor:
@@ -492,7 +530,8 @@ class EncodedExperiment(Experiment):
         key = {"what": what, "model": self.backbone, "weights": self.clip.fingerprint}
         # A GPU embeds images in half precision: not to be mistaken for a CPU's embeddings.
         on_gpu = self.clip.device.type == "cuda"
-        return key | {"precision": "float16"} if on_gpu else key
+        key |= {"precision": "float16"} if on_gpu else {}
+        return key | {"runtime": "OpenVINO"} if self.openvino else key
 
 
 @dataclass(frozen=True, eq=False)
@@ -588,6 +627,8 @@ def load_experiment(
     sentences: Sequence[Record] | str | Path | None = None,
     n_sentences: int | None = None,
     draft: bool = False,
+    skip_unreadable: bool = False,
+    openvino: bool = False,
 ) -> Experiment:
     """Make a profile ready.
 
@@ -615,6 +656,10 @@ def load_experiment(
         Number of sentences in place of the profile's own, where it has a writer.
     draft : bool
         Read large JPEG files smaller, where images are files: see `EncodedExperiment`.
+    skip_unreadable : bool
+        Leave out images that do not open, where images are files.
+    openvino : bool
+        Embed images with OpenVINO, where there is an image tower: see `Clip.with_openvino`.
 
     Returns
     -------
@@ -624,7 +669,7 @@ def load_experiment(
     ------
     CoMCError
         For an unknown profile, a backbone that the profile does not have, a limit below 1, or sentences,
-        weights, drafts or a limit for a profile that cannot use them.
+        weights, a limit or anything about image files for a profile that cannot use them.
     """
     chosen = get_profile(profile)
     backbone = backbone or chosen.backbones[0]
@@ -636,6 +681,10 @@ def load_experiment(
             raise CoMCError(f"Profile {profile!r} has its own weights; leave `weights` out.")
         if draft:
             raise CoMCError(f"Profile {profile!r} reads no JPEG files; leave `draft` out.")
+        if skip_unreadable:
+            raise CoMCError(f"Profile {profile!r} reads no files; leave `skip_unreadable` out.")
+    if openvino and not chosen.has_towers:
+        raise CoMCError(f"Profile {profile!r} has no image tower; leave `openvino` out.")
     if limit is not None and limit < 1:
         raise CoMCError(f"The limit is {limit} images; give 1 or more, or leave it out for all.")
     common = {
@@ -657,6 +706,8 @@ def load_experiment(
         sentences=None if sentences is None else tuple(sentences),
         n_sentences=n_sentences or (None if sentences is None else len(sentences)),
         draft=draft,
+        skip_unreadable=skip_unreadable,
+        openvino=openvino,
     )
 
 

@@ -50,7 +50,7 @@ _OWN_PARAMETERS = {
     "SMOKE": "--smoke",
     "RESULTS": "--results",
     "DATA": "--data",
-    "OPTIONS": "--backbone, --weights, --limit, --sentences and --draft",
+    "OPTIONS": "--backbone, --weights, --limit, --sentences, --draft, --skip-unreadable and --openvino",
 }
 # What can move a number of the results from one machine to another.
 _RECORDED_PACKAGES = (
@@ -105,7 +105,8 @@ def reproduce(
         Folder with the profile's data.
     options : mapping of str to object, optional
         More of what `experiment.load_experiment` takes: ``backbone``, ``weights``, ``limit``,
-        ``sentences``, ``n_sentences``, ``draft``. Paths that exist are made absolute.
+        ``sentences``, ``n_sentences``, ``draft``, ``skip_unreadable``, ``openvino``. Paths that exist are
+        made absolute.
     smoke : bool
         A run of seconds, on little data.
     only : sequence of str, optional

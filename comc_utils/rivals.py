@@ -10,8 +10,6 @@ import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +23,7 @@ from comc_utils.baselines import (
     RidgeClassifier,
     Task,
 )
+from comc_utils.code_hash import hash_code
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.datasets.miniworld import load_miniworld
 from comc_utils.datasets.nuswide import load_nuswide_tags
@@ -123,7 +122,7 @@ def run_method(
         ),
         "text": _hash_text(experiment) if learns_from_text else "",
         "shown": _hash_images(shown) if shown else "",
-        "code": _code(),
+        "code": hash_code(*_CODE),
     }
 
     def compute() -> dict[str, torch.Tensor]:
@@ -218,7 +217,8 @@ def seen_and_unseen(experiment: EncodedExperiment) -> SeenAndUnseen | None:
         return SeenAndUnseen(labelled.subset(pool), everything.labels)
     if profile.name != "nuswide" or not (experiment.data / "NUS_WID_Tags").is_dir():
         return None
-    limit = len(images) if experiment.limit or experiment.smoke else None
+    n_looked_at = len(images) + len(images.unreadable)
+    limit = n_looked_at if experiment.limit or experiment.smoke else None
     tags = load_nuswide_tags(experiment.data, "test", limit=limit)
     # As many images to learn from as the labelled ones, which are the same files; none of those on which
     # settings are chosen.
@@ -232,8 +232,10 @@ def seen_and_unseen(experiment: EncodedExperiment) -> SeenAndUnseen | None:
     )
     rows = [row for row, name in enumerate(seen.ids) if name not in chosen_on]
     rows = np.random.default_rng(experiment.seed).permutation(rows)[:MOST_SEEN]
-    everything = np.concatenate([experiment.image_labels, tags.labels], axis=1)
-    return SeenAndUnseen(seen.subset(np.sort(rows)), everything)
+    place = {name: row for row, name in enumerate(tags.ids)}
+    of_tests = tags.labels[[place[name] for name in images.ids]]
+    everything = np.concatenate([experiment.image_labels, of_tests], axis=1)
+    return SeenAndUnseen(experiment.usable(seen.subset(np.sort(rows))), everything)
 
 
 def learns_prompts(experiment: EncodedExperiment) -> bool:
@@ -289,13 +291,3 @@ def _hash_embeddings(embeddings: ImageEmbeddings) -> str:
 
 def _hash(texts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _code() -> str:
-    digest = hashlib.sha256()
-    for name in _CODE:
-        path = Path(__file__).parent / name
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -101,9 +101,9 @@ def tiny_training(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "CHECKPOINT_EVERY", 2)
     monkeypatch.setattr(training_data, "CHUNK", 16)
 
-    def run(folder: str) -> dict:
+    def run(folder: str, recipe: Recipe = TINY) -> dict:
         monkeypatch.setattr(train, "weights_path", lambda name: tmp_path / f"{folder}.safetensors")
-        return load_file(train.train(TINY.model, tmp_path / folder, seed=1, recipe=TINY))
+        return load_file(train.train(TINY.model, tmp_path / folder, seed=1, recipe=recipe))
 
     return run
 
@@ -131,6 +131,31 @@ def test_a_training_that_is_stopped_goes_on_where_it_was(tiny_training, monkeypa
     # 3 + 3 steps with one loss, 3 steps with two: 12 calls. The 10th came in the third stage, after
     # whose last checkpoint at most two steps are repeated.
     assert steps <= 12 - 10 + 2 * 2 + 1
+
+
+def test_a_checkpoint_of_another_recipe_is_not_trusted(tiny_training, monkeypatch, tmp_path):
+    stop = {"after": 7}
+
+    def stops(*args, **kwargs):
+        stop["after"] -= 1
+        if stop["after"] < 0:
+            raise KeyboardInterrupt
+        return loss(*args, **kwargs)
+
+    loss = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", stops)
+    with pytest.raises(KeyboardInterrupt):
+        tiny_training("folder")
+    assert list((tmp_path / "folder").glob("*.pt"))
+    first = replace(TINY.stages[0], learning_rate=2e-3)
+    stop["after"] = 12
+    tiny_training("folder", replace(TINY, stages=(first, *TINY.stages[1:])))
+    assert stop["after"] == 0  # every step of all three stages, two losses each in the last
+
+
+def test_a_finished_training_leaves_no_checkpoint(tiny_training, tmp_path):
+    tiny_training("folder")
+    assert not list((tmp_path / "folder").glob("*.pt"))
 
 
 def start_of(
@@ -170,7 +195,7 @@ def test_the_transformer_begins_with_the_text_tower_and_its_own_image_tower(monk
 def test_rendered_scenes_are_kept_and_half_rendered_ones_are_not_trusted(tmp_path):
     whole = training_data.prepare_training_data(tmp_path, 20, split="train", seed=2)
     pixels = np.array(whole.images)
-    folder = tmp_path / "train-20-seed-2"
+    (folder,) = tmp_path.glob("train-20-seed-2-*")
     (folder / "done.json").unlink()
     with open(folder / "images.npy", "r+b") as file:
         file.truncate(5000)

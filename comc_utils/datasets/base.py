@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from comc_utils.datasets.image_files import image_errors, name_some
 from comc_utils.errors import CoMCError
@@ -49,6 +51,8 @@ class MultiLabelImages:
         What is published of the data set, under `describe`'s own names.
     missing : tuple of str
         Files that the data set lists and that were passed over because they are not there.
+    unreadable : tuple of str
+        Names of images that were left out by `readable` because they do not open.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class MultiLabelImages:
     left_out: UInt8[np.ndarray, "n N"] | None = field(default=None, repr=False)
     stated: Mapping[str, int | float] = field(default_factory=dict, repr=False)
     missing: tuple[str, ...] = field(default=(), repr=False)
+    unreadable: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         place = f"data set {self.name}, split {self.split}"
@@ -143,6 +148,47 @@ class MultiLabelImages:
             stated={},
         )
 
+    def readable(self, *, progress: bool = False) -> MultiLabelImages:
+        """Leave out the images that do not open, with their labels.
+
+        Each is opened once, in threads.
+
+        Parameters
+        ----------
+        progress : bool
+
+        Returns
+        -------
+        MultiLabelImages
+            Those that open, in their order; the others' names as `unreadable`.
+
+        Raises
+        ------
+        CoMCError
+            None opens.
+        """
+
+        def opens(index: int) -> bool:
+            try:
+                self[index]
+            except CoMCError:
+                return False
+            return True
+
+        with ThreadPoolExecutor() as pool:
+            opened = list(
+                tqdm(
+                    pool.map(opens, range(len(self))),
+                    total=len(self),
+                    desc="images opened",
+                    disable=not progress,
+                )
+            )
+        if not any(opened):
+            self[0]  # says what is wrong with it
+        unreadable = tuple(name for name, good in zip(self.ids, opened, strict=True) if not good)
+        return replace(self.subset(np.flatnonzero(opened)), unreadable=unreadable)
+
     def describe(self) -> dict[str, str | int | float]:
         """Sum up the data set.
 
@@ -151,7 +197,8 @@ class MultiLabelImages:
         dict
             Data set, split, images, classes, positives, mean labels per image, and the classes without
             a positive, by name; what is stated of each beside it, as "images (stated)". Where there are
-            any: the number of pairs left out, and the first of the missing files.
+            any: the number of pairs left out, the first of the missing files, and how many images did not
+            open, with the names of the first.
         """
         described: dict[str, str | int | float] = {"data set": self.name, "split": self.split}
         for key, value in describe_labels(self.labels, self.class_names).items():
@@ -162,6 +209,8 @@ class MultiLabelImages:
             described["pairs left out"] = int(self.left_out.sum())
         if self.missing:
             described["missing"] = name_some(self.missing)
+        if self.unreadable:
+            described["unreadable"] = f"{len(self.unreadable)}: {name_some(self.unreadable)}"
         return described
 
 

@@ -19,6 +19,7 @@ at zero; compare Net2Net, Chen et al., ICLR 2016), the vision transformer takes 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -33,10 +34,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from comc_utils.atomic import atomic_path
 from comc_utils.encoders.text import text_features, text_lengths
 from comc_utils.miniworld_clip.models import register_models, weights_path
 from comc_utils.miniworld_clip.training_data import (
     TrainingData,
+    data_hash,
     prepare_training_data,
     vocabulary,
 )
@@ -128,7 +131,8 @@ def train(
 ) -> Path:
     """Train one embedded model and write its weights and history.
 
-    A stop at any moment loses at most `CHECKPOINT_EVERY` steps: the next call goes on from there.
+    A stop at any moment loses at most `CHECKPOINT_EVERY` steps: the next call goes on from there, if recipe,
+    model, scenes and precision are still the same. At the end the checkpoints are removed.
 
     Parameters
     ----------
@@ -160,6 +164,12 @@ def train(
     model = open_clip.create_model(name, pretrained=None)
     model.visual = model.visual.to(memory_format=torch.channels_last)
     history: list[dict] = []
+    inputs = repr((recipe, open_clip.get_model_config(name), data_hash(), seed, bfloat16))
+    digest = hashlib.sha256(inputs.encode())
+    if recipe.start_from:
+        digest.update(weights_path(recipe.start_from).read_bytes())
+    stamp = digest.hexdigest()[:8]
+    checkpoints = [work_folder / f"{name}-{stage.name}-{stamp}.pt" for stage in recipe.stages]
     for number, stage in enumerate(recipe.stages):
         if stage.task == "nouns":
             head = nn.Linear(model.visual.output_dim, len(vocabulary(stage.split)))
@@ -168,18 +178,21 @@ def train(
             if recipe.start_from and "contrast" not in {s.task for s in recipe.stages[:number]}:
                 _take_over(model, recipe.start_from)
             task = _contrast(stage, recipe, model, bfloat16)
-        _run(stage, task, data[stage.split], recipe, work_folder, seed, history)
+        _run(stage, task, data[stage.split], recipe, checkpoints[number], seed, history)
     target = weights_path(name)
-    save_file(
-        {
-            name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-            for name, tensor in model.state_dict().items()
-        },
-        target,
-    )
-    target.with_suffix(".history.json").write_text(
-        json.dumps({"recipe": asdict(recipe), "seed": seed, "history": history}, indent=1) + "\n"
-    )
+    state = {
+        key: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for key, tensor in model.state_dict().items()
+    }
+    record = {"recipe": asdict(recipe), "seed": seed, "history": history}
+    with (
+        atomic_path(target) as weights,
+        atomic_path(target.with_suffix(".history.json")) as told,
+    ):
+        save_file(state, weights)
+        told.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)
     return target
 
 
@@ -258,7 +271,7 @@ def _run(
     task: _Task,
     data: TrainingData,
     recipe: Recipe,
-    work_folder: Path,
+    checkpoint: Path,
     seed: int,
     history: list[dict],
 ) -> None:
@@ -267,7 +280,6 @@ def _run(
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _learning_rate_share(step, steps, recipe.warmup)
     )
-    checkpoint = work_folder / f"{recipe.model}-{stage.name}-seed-{seed}.pt"
     first = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
@@ -296,13 +308,12 @@ def _run(
                      "loss": round(float(np.mean(losses[-50:])), 4), **extra}
                 )  # fmt: skip
             if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-                partial = checkpoint.with_suffix(".part")
-                torch.save(
-                    {"module": task.module.state_dict(), "optimizer": optimizer.state_dict(),
-                     "scheduler": scheduler.state_dict(), "history": history, "step": step + 1},
-                    partial,
-                )  # fmt: skip
-                partial.replace(checkpoint)
+                with atomic_path(checkpoint) as partial:
+                    torch.save(
+                        {"module": task.module.state_dict(), "optimizer": optimizer.state_dict(),
+                         "scheduler": scheduler.state_dict(), "history": history, "step": step + 1},
+                        partial,
+                    )  # fmt: skip
 
 
 def _learning_rate_share(step: int, steps: int, warmup: float) -> float:

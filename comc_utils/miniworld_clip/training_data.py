@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from comc_utils.code_hash import hash_code
 from comc_utils.datasets.miniworld.captions import write_caption
 from comc_utils.datasets.miniworld.drawings import DRAWINGS
 from comc_utils.datasets.miniworld.icons import icon_drawings
@@ -19,6 +20,16 @@ from comc_utils.miniworld_clip.models import CONTEXT_LENGTH, tokenizer
 
 CAPTIONS_PER_SCENE = 5
 """As many as MS-COCO has."""
+_CODE = (
+    "datasets/miniworld",
+    "english.py",
+    "labels.py",
+    "sentences/grammar.py",
+    "sentences/lexicon.py",
+    "miniworld_clip/vocabulary.txt.gz",
+    "miniworld_clip/training_data.py",
+)
+"""What scenes, captions and tokens follow from."""
 CHUNK = 1000
 """Scenes that one worker renders at a time."""
 
@@ -65,7 +76,7 @@ def prepare_training_data(folder: Path, n_scenes: int, *, split: str, seed: int)
     TrainingData
         Read-only memory maps.
     """
-    target = folder / f"{split}-{n_scenes}-seed-{seed}"
+    target = folder / f"{split}-{n_scenes}-seed-{seed}-{data_hash()[:8]}"
     n_captions = _n_captions(split)
     shapes = {
         "images": ((n_scenes, SHORT_SIDE, SHORT_SIDE, 3), np.uint8),
@@ -91,6 +102,11 @@ def prepare_training_data(folder: Path, n_scenes: int, *, split: str, seed: int)
             array.flush()
         done.write_text(json.dumps({"scenes": n_scenes, "seed": seed}))
     return TrainingData(*(np.load(target / f"{name}.npy", mmap_mode="r") for name in shapes))
+
+
+def data_hash() -> str:
+    """Hash the code that scenes and captions follow from: a change makes them anew."""
+    return hash_code(*_CODE)
 
 
 def _n_captions(split: str) -> int:
