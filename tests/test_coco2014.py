@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,6 +175,47 @@ def test_no_annotations_and_no_such_split(tmp_path: Path) -> None:
         load_coco2014(tmp_path)
     with pytest.raises(CoMCError, match="no split 'val2017'; its splits: val2014, train2014"):
         load_coco2014(tmp_path, "val2017")
+
+
+MEASURE = """
+import re, sys
+from comc_utils.datasets.coco2014 import load_coco2014
+images = load_coco2014(sys.argv[1])
+# Not getrusage, whose peak begins with that of the process that started this one.
+(kilobytes,) = re.findall(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())
+print(len(images), int(images.labels.sum()), kilobytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told elsewhere")
+def test_a_file_of_full_size_is_read_in_less_than_a_gigabyte(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    n, n_labelled, n_annotations = 40_504, 40_137, 290_000
+    shown = np.concatenate(
+        [np.arange(n_labelled), rng.integers(n_labelled, size=n_annotations - n_labelled)]
+    )
+    categories = rng.choice(CATEGORY_IDS, size=n_annotations)
+    outline = [rng.uniform(0, 640, 60).round(2).tolist()]  # as long as MS-COCO's are on average
+    content = {
+        "images": [{"id": i, "file_name": file_name(i)} for i in range(n)],
+        "annotations": [
+            {"segmentation": outline, "iscrowd": 0, "image_id": image, "category_id": category}
+            for image, category in zip(shown.tolist(), categories.tolist(), strict=True)
+        ],
+        "categories": [{"id": i, "name": name} for name, i in ID_OF.items()],
+    }
+    (tmp_path / "annotations").mkdir()
+    path = write(tmp_path, content)
+    assert path.stat().st_size > 120e6
+    (tmp_path / "val2014").mkdir()
+    for i in range(n):
+        (tmp_path / "val2014" / file_name(i)).touch()
+    command = [sys.executable, "-c", MEASURE, str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    n_images, n_positives, kilobytes = map(int, told.split())
+    assert n_images == n
+    assert n_positives == len(set(zip(shown.tolist(), categories.tolist(), strict=True)))
+    assert kilobytes * 1024 < 1e9
 
 
 def test_first_caption_of_each_image(root: Path) -> None:

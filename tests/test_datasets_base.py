@@ -68,6 +68,18 @@ def test_image_that_does_not_open(images: MultiLabelImages, tmp_path: Path) -> N
         images[1]
 
 
+def test_images_that_do_not_open_are_left_out_and_counted(images, tmp_path):
+    kept = images.readable()
+    assert (kept.ids, kept.unreadable) == (("grey",), ("cut",))
+    assert kept.labels.tolist() == LABELS[:1].tolist()
+    assert kept.fingerprint != images.fingerprint
+    assert kept.describe()["unreadable"] == "1: cut"
+    assert "unreadable" not in images.describe()
+    (tmp_path / "grey.png").write_text("no image")
+    with pytest.raises(CoMCError, match="Image grey .* does not open"):
+        images.readable()
+
+
 def test_image_that_does_not_exist(images: MultiLabelImages) -> None:
     for index in (-1, 2):
         with pytest.raises(IndexError, match="images 0 to 1"):

@@ -111,6 +111,8 @@ def test_a_trial_has_so_many_images_at_most():
         ("coco500", {"weights": "openai"}, "has its own weights"),
         ("coco500", {"limit": 5}, "has no trials"),
         ("coco500", {"draft": True}, "reads no JPEG files"),
+        ("miniworld", {"skip_unreadable": True}, "reads no files"),
+        ("coco500", {"openvino": True}, "has no image tower"),
         ("coco500", {"sentences": "corpus.jsonl"}, "has no text tower"),
         ("miniworld", {"sentences": "nowhere.jsonl"}, "nowhere.jsonl does not exist"),
     ],

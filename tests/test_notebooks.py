@@ -12,6 +12,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from comc_utils.notebook_files import INJECTED_TAG, declared_parameters, read_notebook
 from comc_utils.reproduce import NotebookError, reproduce
@@ -66,6 +68,23 @@ def test_runs_on_the_embedded_world(path, smoke_results):
     assert not (smoke_results / "notebooks" / f"{path.stem}.failed.ipynb").exists()
     executed = (smoke_results / "notebooks" / path.name).read_text(encoding="utf-8")
     assert not ABSOLUTE_PATH.search(executed)
+
+
+def test_they_run_on_embeddings_that_memory_cannot_hold(tmp_path, monkeypatch):
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00-shards.py").write_text(
+        "from comc_utils import experiment\nexperiment.FEW_IMAGES = experiment.LARGE_BYTES = 1\n"
+    )
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("COMC_CACHE_DIR", str(tmp_path / "cache"))
+    only = ["03", "05", "10"]
+    output = reproduce("miniworld", smoke=True, only=only, output=tmp_path / "miniworld")
+    assert len(list((output / "metrics").glob("*.json"))) == len(only)
+    shards = list((tmp_path / "cache" / "embeddings").glob("*.safetensors"))
+    assert any(
+        load_file(path).get("local", torch.zeros(1)).dtype == torch.float16 for path in shards
+    )
 
 
 def test_they_run_on_real_embeddings(real_data, tmp_path):

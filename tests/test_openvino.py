@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from comc_utils.embedding_cache import EmbeddingCache
 from comc_utils.encoders import load_clip
 from comc_utils.errors import CoMCError
+from comc_utils.experiment import load_experiment
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None,
@@ -37,6 +40,22 @@ def images():
         Image.fromarray(generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((300, 260))
         for _ in range(3)
     ]
+
+
+@needs_openvino
+def test_an_experiment_embeds_with_openvino_where_asked(tmp_path):
+    from comc_utils.encoders.openvino import OpenVinoTower
+
+    embedded = {}
+    for openvino in (False, True):
+        experiment = replace(
+            load_experiment("miniworld", limit=6, openvino=openvino),
+            cache=EmbeddingCache(tmp_path),
+        )
+        assert isinstance(experiment.clip.make_tower, OpenVinoTower) == openvino
+        embedded[openvino] = experiment.global_embeddings
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+    torch.testing.assert_close(embedded[True], embedded[False], rtol=0, atol=1e-4)
 
 
 @needs_openvino

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from safetensors.torch import save_file
 
 from comc_utils.encoders import load_clip
 from comc_utils.labels import COCO
+from comc_utils.notebook_files import read_notebook
 from comc_utils.reproduce import reproduce
 
 LIMIT = 30
@@ -95,3 +98,45 @@ def test_every_notebook_that_applies_runs_on_real_photos(profile, weights, real_
         assert str(tmp_path) not in text and str(real_data) not in text
         if executed.stem[:2] in NOT_FOR[profile]:
             assert NOT_FOR[profile][executed.stem[:2]] in text
+
+
+def test_without_a_training_split_the_rest_runs(real_data, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(real_data / "voc2007_sample", data)
+    for path in (data / "VOCdevkit/VOC2007/ImageSets/Main").glob("*trainval*"):
+        path.unlink()
+    output = reproduce(
+        "voc2007",
+        data=data,
+        options={"limit": LIMIT, "backbone": "miniworld-RN-small"},
+        smoke=True,
+        only=["10", "12"],
+        output=tmp_path / "results",
+    )
+    metrics = {
+        file.stem[:2]: json.loads(file.read_text()) for file in (output / "metrics").glob("*.json")
+    }
+    assert "trainval.txt is missing" in metrics["10"]["skipped"]
+    assert metrics["12"]["shots"] == 0
+    methods = {name.split(", ", 1)[1] for name in metrics["12"]["map"]}
+    assert {"CoMC, default", "TaI-DPT, default", "CLIP-DPT, default"} <= methods
+    assert not {"CoMC, searched", "CoOp, default"} & methods
+
+
+def test_real_answers_of_a_language_model_are_cleaned_in_a_notebook(real_data, tmp_path):
+    answers = real_data / "chatglm_sentences" / "captions_3000.jsonl"
+    output = reproduce(
+        "coco500",
+        data=real_data / "coco500",
+        parameters={"ANSWERS": str(answers)},
+        smoke=True,
+        only=["01"],
+        output=tmp_path / "results",
+    )
+    fates = pd.read_csv(output / "tables" / "01_cleaning.csv")
+    assert fates.answers.sum() == 3000
+    executed = read_notebook(output / "notebooks" / "01_data_generation.ipynb")
+    (cell,) = [cell for cell in executed.cells if "ANSWERS is None" in cell.source]
+    printed = "".join(item.text for item in cell.outputs if item.output_type == "stream")
+    assert len(printed.splitlines()) == 100
+    assert str(real_data) not in executed.cells[2].source

@@ -529,6 +529,28 @@ def test_total_time_is_that_of_a_whole_run(write_notebook, folders):
     assert later.keys() == whole.keys()
 
 
+def test_files_in_parameters_are_found_and_watched(write_notebook, folders, tmp_path, monkeypatch):
+    write_notebook(
+        "01_reader",
+        PARAMETERS + "\nCORPORA = []\nANSWERS = None",
+        "print([open(path).read() for path in [*CORPORA, ANSWERS]])",
+        NOTE.format("01"),
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.jsonl").write_text("1")
+    (tmp_path / "two.jsonl").write_text("2")
+    given = {"CORPORA": '["one.jsonl"]', "ANSWERS": "two.jsonl"}
+    output = reproduce("miniworld", parameters=given, **folders)
+    assert executed_text(output, "01_reader") == "['1', '2']\n"
+    assert str(tmp_path) not in (output / "notebooks" / "01_reader.ipynb").read_text()
+    assert ran(tmp_path) == ["01"]
+    reproduce("miniworld", parameters=given, **folders)
+    assert ran(tmp_path) == []
+    (tmp_path / "one.jsonl").write_text("one")
+    reproduce("miniworld", parameters=given, **folders)
+    assert executed_text(output, "01_reader") == "['one', '2']\n"
+
+
 def test_unchanged_notebooks_do_not_run_again(write_notebook, folders, tmp_path, capsys):
     for name in ("01_a", "02_b"):
         write_notebook(name, PARAMETERS, NOTE.format(name), WRITE.format(name))

@@ -131,6 +131,18 @@ def test_bad_image_is_named_when_it_is_opened(root: Path) -> None:
         images[1]
 
 
+def test_bad_images_are_skipped_only_where_asked(root: Path, capsys) -> None:
+    (root / "VOCdevkit/VOC2007/JPEGImages/000001.jpg").write_bytes(b"")
+    settings = {"data": root, "backbone": "miniworld-RN-small"}
+    with pytest.raises(CoMCError, match="000001.jpg does not open"):
+        _ = load_experiment("voc2007", **settings).global_embeddings
+    experiment = load_experiment("voc2007", **settings, skip_unreadable=True)
+    assert experiment.images.ids == IDS[1:]
+    assert "1 of 4 images of VOC2007, split test, do not open" in capsys.readouterr().out
+    assert len(experiment.global_embeddings) == len(experiment.image_labels) == 3
+    assert np.argwhere(experiment.pairs_left_out).tolist() == [[0, DOG]]
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
