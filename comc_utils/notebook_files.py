@@ -116,6 +116,21 @@ def reads_results(notebook: NotebookNode) -> bool:
     return notebook.metadata.get("comc", {}).get("reads_results", False)
 
 
+def starts_first(notebook: NotebookNode) -> bool:
+    """Tell whether a notebook takes so long that it should start before the others, by its metadata.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Its metadata hold ``{"comc": {"starts_first": true}}`` where it should.
+
+    Returns
+    -------
+    bool
+    """
+    return notebook.metadata.get("comc", {}).get("starts_first", False)
+
+
 def clean_notebook(notebook: NotebookNode, folders: Mapping[str, Path]) -> None:
     """Leave in an executed notebook what a second run on another machine would give again.
 

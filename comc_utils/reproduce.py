@@ -34,6 +34,7 @@ from comc_utils.notebook_files import (
     declared_parameters,
     read_notebook,
     reads_results,
+    starts_first,
 )
 from comc_utils.notebook_inputs import (
     forget_finished,
@@ -92,7 +93,8 @@ def reproduce(
     before the first notebook starts.
 
     Notebooks run side by side, and one that fails stops no other. Those whose file's metadata say
-    ``{"comc": {"reads_results": true}}`` start when all others have ended, well or not. A notebook
+    ``{"comc": {"reads_results": true}}`` start when all others have ended, well or not; those whose
+    metadata say ``starts_first`` in the same way, before the others. A notebook
     that ended well before, from the same inputs (its code and the package's, its parameters, the
     data, the versions of packages; where it reads results, these), and whose results are as it left
     them, does not run again.
@@ -176,7 +178,10 @@ def reproduce(
     given = sorted({file for path in paths for file in _files_in(chosen[path], parameters or {})})
     hidden |= {f"file {number}": file for number, file in enumerate(given, start=1)}
     readers = [path for path in paths if reads_results(read[path])]
-    independent = [path for path in paths if path not in readers]
+    independent = sorted(
+        (path for path in paths if path not in readers),
+        key=lambda path: not starts_first(read[path]),
+    )
 
     started = time.monotonic()
     cores = _usable_cores()

@@ -41,11 +41,11 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def write_notebook(tmp_path: Path) -> Callable[..., Path]:
     """Give a function that writes ``notebooks/<name>.ipynb`` from a parameters cell and others."""
 
-    def write(name: str, parameters: str, *cells: str, reads_results: bool = False) -> Path:
+    def write(name: str, parameters: str, *cells: str, **metadata: bool) -> Path:
         notebook = nbformat.v4.new_notebook()
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-        if reads_results:
-            notebook.metadata["comc"] = {"reads_results": True}
+        if metadata:
+            notebook.metadata["comc"] = metadata
         notebook.cells = [nbformat.v4.new_code_cell(source) for source in (parameters, *cells)]
         notebook.cells[0].metadata["tags"] = ["parameters"]
         for number, cell in enumerate(notebook.cells):

@@ -102,6 +102,13 @@ def test_runs_in_order_with_declared_parameters(write_notebook, folders, tmp_pat
     assert record["packages"]["torch"].startswith("2.13.0")
 
 
+def test_long_notebooks_start_first(write_notebook, folders, tmp_path):
+    for name, metadata in (("01_a", {}), ("02_b", {}), ("03_long", {"starts_first": True})):
+        write_notebook(name, PARAMETERS, NOTE.format(name), **metadata)
+    reproduce("miniworld", jobs=1, **folders)
+    assert ran(tmp_path) == ["03_long", "01_a", "02_b"]
+
+
 def test_only_runs_what_is_named_and_keeps_the_other_run_times(write_notebook, folders):
     for name in ("01_a", "02_b", "03_c"):
         write_notebook(name, PARAMETERS)
