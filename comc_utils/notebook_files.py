@@ -101,34 +101,22 @@ def _assignment(statement: ast.stmt) -> tuple[str, ast.expr]:
     raise ValueError(f"found `{ast.unparse(statement)}`")
 
 
-def reads_results(notebook: NotebookNode) -> bool:
-    """Tell whether a notebook reads what the others left, by its metadata.
+def says(notebook: NotebookNode, what: str) -> bool:
+    """Tell what a notebook says of itself to the runner, by its metadata.
 
     Parameters
     ----------
     notebook : NotebookNode
-        Its metadata hold ``{"comc": {"reads_results": true}}`` where it does.
+        Its metadata hold ``{"comc": {what: true}}`` where it says so.
+    what : str
+        "reads_results": it reads what the others left; "starts_first": it takes so long that it should
+        start before the others.
 
     Returns
     -------
     bool
     """
-    return notebook.metadata.get("comc", {}).get("reads_results", False)
-
-
-def starts_first(notebook: NotebookNode) -> bool:
-    """Tell whether a notebook takes so long that it should start before the others, by its metadata.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-        Its metadata hold ``{"comc": {"starts_first": true}}`` where it should.
-
-    Returns
-    -------
-    bool
-    """
-    return notebook.metadata.get("comc", {}).get("starts_first", False)
+    return notebook.metadata.get("comc", {}).get(what, False)
 
 
 def clean_notebook(notebook: NotebookNode, folders: Mapping[str, Path]) -> None:

@@ -33,8 +33,7 @@ from comc_utils.notebook_files import (
     clean_notebook,
     declared_parameters,
     read_notebook,
-    reads_results,
-    starts_first,
+    says,
 )
 from comc_utils.notebook_inputs import (
     forget_finished,
@@ -177,10 +176,10 @@ def reproduce(
     chosen = _assign(declared, own, parameters or {})
     given = sorted({file for path in paths for file in _files_in(chosen[path], parameters or {})})
     hidden |= {f"file {number}": file for number, file in enumerate(given, start=1)}
-    readers = [path for path in paths if reads_results(read[path])]
+    readers = [path for path in paths if says(read[path], "reads_results")]
     independent = sorted(
         (path for path in paths if path not in readers),
-        key=lambda path: not starts_first(read[path]),
+        key=lambda path: not says(read[path], "starts_first"),
     )
 
     started = time.monotonic()
