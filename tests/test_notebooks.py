@@ -71,20 +71,21 @@ def test_runs_on_the_embedded_world(path, smoke_results):
 
 
 def test_they_run_on_embeddings_that_memory_cannot_hold(tmp_path, monkeypatch):
-    startup = tmp_path / "ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True)
-    (startup / "00-shards.py").write_text(
-        "from comc_utils import experiment\nexperiment.FEW_IMAGES = experiment.LARGE_BYTES = 1\n"
-    )
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("COMC_CACHE_DIR", str(tmp_path / "cache"))
-    only = ["03", "05", "10"]
-    output = reproduce("miniworld", smoke=True, only=only, output=tmp_path / "miniworld")
-    assert len(list((output / "metrics").glob("*.json"))) == len(only)
-    shards = list((tmp_path / "cache" / "embeddings").glob("*.safetensors"))
-    assert any(
-        load_file(path).get("local", torch.zeros(1)).dtype == torch.float16 for path in shards
+    few = "from comc_utils import experiment as e\ne.FEW_IMAGES = e.LARGE_BYTES = 1"
+    (tmp_path / "notebooks").mkdir()
+    for number in ("03", "05", "10"):
+        (path,) = (path for path in NOTEBOOKS if path.stem.startswith(number))
+        notebook = read_notebook(path)
+        notebook.cells.insert(2, nbformat.v4.new_code_cell(few))
+        nbformat.write(notebook, tmp_path / "notebooks" / path.name)
+    output = reproduce(
+        "miniworld", smoke=True, notebooks=tmp_path / "notebooks", output=tmp_path / "miniworld"
     )
+    assert len(list((output / "metrics").glob("*.json"))) == 3
+    stored = [load_file(path) for path in (tmp_path / "cache" / "embeddings").glob("*.safetensors")]
+    local = [tensors["local"] for tensors in stored if "local" in tensors]
+    assert local and all(part.dtype == torch.float16 for part in local)
 
 
 def test_they_run_on_real_embeddings(real_data, tmp_path):
