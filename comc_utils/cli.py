@@ -38,6 +38,18 @@ class Command:
     run: Callable[[argparse.Namespace], int]
 
 
+_EXPERIMENT_OPTIONS = [
+    "backbone",
+    "weights",
+    "limit",
+    "sentences",
+    "draft",
+    "skip_unreadable",
+    "openvino",
+]
+"""Options that go on to `experiment.load_experiment` under their own names."""
+
+
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="miniworld", help="data and models to run on")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the profile's data")
@@ -118,13 +130,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         reproduce(
             arguments.profile,
             data=arguments.data,
-            options={
-                name: getattr(arguments, name)
-                for name in (
-                    *("backbone", "weights", "limit", "sentences"),
-                    *("draft", "skip_unreadable", "openvino"),
-                )
-            },
+            options={name: getattr(arguments, name) for name in _EXPERIMENT_OPTIONS},
             smoke=arguments.smoke,
             only=arguments.only,
             output=arguments.results,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -419,7 +419,7 @@ class EncodedExperiment(Experiment):
             return {"values": tokens.values, "lengths": tokens.lengths}
 
         return TokenEmbeddings(
-            **self.cache.get(self.cache_key("tokens") | {"texts": _hash(texts)}, compute)
+            **self.cache.get(self.cache_key("tokens") | {"texts": hash_texts(texts)}, compute)
         )
 
     @cached_property
@@ -439,8 +439,7 @@ class EncodedExperiment(Experiment):
         if self.profile.name != "voc2007":
             return None
         looked_at = load_voc2007(self.data, difficult="left out", limit=self._limit)
-        place = {name: row for row, name in enumerate(looked_at.ids)}
-        return looked_at.left_out[[place[name] for name in self.images.ids]]
+        return looked_at.left_out[looked_at.rows_of(self.images.ids)]
 
     @property
     def zero_shot_embeddings(self) -> Tensor:
@@ -468,7 +467,7 @@ class EncodedExperiment(Experiment):
 
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts, from the cache where they are there."""
-        key = self.cache_key("text") | {"texts": _hash(texts)}
+        key = self.cache_key("text") | {"texts": hash_texts(texts)}
         compute = lambda: {"text": self.clip.encode_text(texts, progress=len(texts) > 1000)}  # noqa: E731
         return self.cache.get(key, compute)["text"]
 
@@ -740,5 +739,6 @@ def _grammar_sentences(
     return tuple(tqdm(written, total=n_sentences, desc="sentences written", leave=False))
 
 
-def _hash(texts: Sequence[str]) -> str:
+def hash_texts(texts: Iterable[str]) -> str:
+    """SHA-256 of texts in their order."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()

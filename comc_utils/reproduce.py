@@ -174,7 +174,8 @@ def reproduce(
     read = {path: read_notebook(path) for path in paths}
     declared = {path: declared_parameters(read[path], path.stem) for path in paths}
     chosen = _assign(declared, own, parameters or {})
-    given = sorted({file for path in paths for file in _files_in(chosen[path], parameters or {})})
+    files = {path: _files_in(chosen[path], parameters or {}) for path in paths}
+    given = sorted({file for of_notebook in files.values() for file in of_notebook})
     hidden |= {f"file {number}": file for number, file in enumerate(given, start=1)}
     readers = [path for path in paths if says(read[path], "reads_results")]
     independent = sorted(
@@ -205,7 +206,7 @@ def reproduce(
                         for name in ("data", "weights", "sentences")
                         if name in hidden and {"DATA", "OPTIONS"} & chosen[path].keys()
                     ]
-                    + _files_in(chosen[path], parameters or {})
+                    + files[path]
                     + ([repository_root() / "results" / "benchmarks"] if path in readers else []),
                     results=output if path in readers else None,
                 )

@@ -6,9 +6,8 @@ cache, under a key that holds whatever they depend on, with the time that they t
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +28,7 @@ from comc_utils.datasets.miniworld import load_miniworld
 from comc_utils.datasets.nuswide import load_nuswide_tags
 from comc_utils.encoders import ImageEmbeddings
 from comc_utils.encoders.text import is_causal
-from comc_utils.experiment import SMOKE_EPOCHS, EncodedExperiment
+from comc_utils.experiment import SMOKE_EPOCHS, EncodedExperiment, hash_texts
 from comc_utils.tensor_hash import hash_tensors
 
 MOST_SEEN = 10_000
@@ -108,14 +107,15 @@ def run_method(
     learns_from_text = method.learns_from == "sentences"
     with_tokens = getattr(method, "looks_at_tokens", False)
     sets = [experiment.images] if tests is None else tests
-    if experiment.smoke and hasattr(method, "training"):
+    takes_steps = hasattr(method, "training")
+    if experiment.smoke and takes_steps:
         training = method.training
         epochs = max(training.warmup_epochs + 1, training.epochs // SMOKE_EPOCHS)
         method = replace(method, training=replace(training, epochs=epochs))
     key = experiment.cache_key("scores of a method") | {
         "method": repr(method),
         "seed": seed,
-        "classes": _hash(names),
+        "classes": hash_texts(names),
         "resize": experiment.preset.resize,
         "images": " ".join(
             _hash_embeddings(s) if isinstance(s, ImageEmbeddings) else s.fingerprint for s in sets
@@ -133,8 +133,7 @@ def run_method(
             images=shown,
         )
         start = time.perf_counter()
-        shows = {"progress": True} if hasattr(method, "training") else {}  # where it takes steps
-        recogniser = method.fit(task, seed=seed, **shows)
+        recogniser = method.fit(task, seed=seed, **({"progress": True} if takes_steps else {}))
         seconds = time.perf_counter() - start
         embedded = [s if isinstance(s, ImageEmbeddings) else embed(experiment, s) for s in sets]
         scores = {f"scores {i}": recogniser.score(s).clone() for i, s in enumerate(embedded)}
@@ -232,8 +231,7 @@ def seen_and_unseen(experiment: EncodedExperiment) -> SeenAndUnseen | None:
     )
     rows = [row for row, name in enumerate(seen.ids) if name not in chosen_on]
     rows = np.random.default_rng(experiment.seed).permutation(rows)[:MOST_SEEN]
-    place = {name: row for row, name in enumerate(tags.ids)}
-    of_tests = tags.labels[[place[name] for name in images.ids]]
+    of_tests = tags.labels[tags.rows_of(images.ids)]
     everything = np.concatenate([experiment.image_labels, of_tests], axis=1)
     return SeenAndUnseen(experiment.usable(seen.subset(np.sort(rows))), everything)
 
@@ -277,17 +275,13 @@ def _text(experiment: EncodedExperiment, *, with_tokens: bool) -> LabelledText:
 
 
 def _hash_text(experiment: EncodedExperiment) -> str:
-    return _hash(f"{record.text}\t{record.labels}" for record in experiment.corpus)
+    return hash_texts(f"{record.text}\t{record.labels}" for record in experiment.corpus)
 
 
 def _hash_images(images: LabelledImages) -> str:
     labels = hash_tensors({"labels": images.labels})
-    return _hash([_hash_embeddings(images.embeddings), labels, *images.class_names])
+    return hash_texts([_hash_embeddings(images.embeddings), labels, *images.class_names])
 
 
 def _hash_embeddings(embeddings: ImageEmbeddings) -> str:
     return hash_tensors({k: part for k, part in vars(embeddings).items() if part is not None})
-
-
-def _hash(texts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

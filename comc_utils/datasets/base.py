@@ -148,6 +148,11 @@ class MultiLabelImages:
             stated={},
         )
 
+    def rows_of(self, ids: Sequence[str]) -> list[int]:
+        """Find images by their names, which are all there."""
+        place = {name: row for row, name in enumerate(self.ids)}
+        return [place[name] for name in ids]
+
     def readable(self, *, progress: bool = False) -> MultiLabelImages:
         """Leave out the images that do not open, with their labels.
 
