@@ -18,6 +18,8 @@ INJECTED_TAG = "injected-parameters"
 
 # A progress bar's clock ("[00:02<00:05, ", "[01:12, "), and a notice of a first run on a machine.
 _NOISE = re.compile(r"\[\d+:\d\d(:\d\d)?[<,]|Matplotlib is building the font cache")
+# What a bar within a bar leaves: the cursor goes back up.
+_CURSOR_UP = "\x1b[A"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _BINARY = {"image/png", "image/jpeg", "application/pdf"}
 # Where IPython keeps a cell's code for tracebacks and warnings: another name in each run.
@@ -152,9 +154,8 @@ def _kept_outputs(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
         if _WIDGET in output.get("data", {}):
             continue
         if output.output_type == "stream" and output.name == "stderr":
-            output.text = "".join(
-                line for line in output.text.splitlines(keepends=True) if not _NOISE.search(line)
-            )
+            lines = output.text.replace(_CURSOR_UP, "").splitlines(keepends=True)
+            output.text = "".join(line for line in lines if not _NOISE.search(line))
             if not output.text.strip():
                 continue
         yield output

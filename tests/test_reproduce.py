@@ -307,14 +307,16 @@ def test_executed_notebooks_hold_no_noise(write_notebook, folders):
         "from tqdm.auto import tqdm as widget\n"
         "for _ in tqdm(range(3)): pass\n"
         "for _ in tqdm(iter('ab')): pass\n"
-        "for _ in widget(range(3)): pass",
+        "for _ in widget(range(3)): pass\n"
+        "for _ in tqdm(range(2)):\n"
+        "    for _ in tqdm(range(2)): time.sleep(0.2)",
         "import warnings\nwarnings.warn('worth reading')",
         "print(os.getcwd(), sys.prefix, os.environ['COMC_CACHE_DIR'] + '/x')\nsys.prefix",
     )
     first = reproduce("miniworld", **folders) / "notebooks" / "01.ipynb"
     text = first.read_text()
     folder = str(folders["notebooks"].parent)
-    for noise in ("it/s", "widget-view", "start_time", "duration", "papermill"):
+    for noise in ("it/s", "\\u001b[A", "widget-view", "start_time", "duration", "papermill"):
         assert noise not in text
     for noise in (folder, str(Path.home()), sys.prefix, "/tmp", "pygments_lexer"):
         assert noise not in text, noise
