@@ -57,8 +57,10 @@ SMOKE_EPOCHS = 10
 """A smoke run on fixed text takes one in so many epochs."""
 LARGE_BYTES = 2**31
 """Local embeddings that take more, in single precision, are kept in shards."""
-FEW_IMAGES = 5_000
-"""Fewer never do, at 224 pixels."""
+FEW_IMAGES = 1_000
+"""Fewer never do, at 224 pixels, and are embedded in a minute or two."""
+TEXTS_A_PART = 2_000
+"""Distinct texts that are embedded, and kept, together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -466,16 +468,30 @@ class EncodedExperiment(Experiment):
         return self.images[index]
 
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Unit vectors of texts, from the cache where they are there."""
+        """Unit vectors of texts, from the cache where they are there.
+
+        They are embedded and kept in parts: a stop loses one part, and where texts are added at the end, those
+        before them are not embedded again.
+        """
+        rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        if len(rows) <= TEXTS_A_PART:
+            return self._embed_part(texts)
+        distinct, embedded = list(rows), []
+        with tqdm(total=len(distinct), desc="sentences", delay=1) as bar:
+            for first in range(0, len(distinct), TEXTS_A_PART):
+                embedded.append(self._embed_part(distinct[first : first + TEXTS_A_PART]))
+                bar.update(len(embedded[-1]))
+        return torch.cat(embedded)[[rows[text] for text in texts]]
+
+    def _embed_part(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         key = self.cache_key("text") | {"texts": hash_texts(texts)}
-        compute = lambda: {"text": self.clip.encode_text(texts, progress=len(texts) > 1000)}  # noqa: E731
-        return self.cache.get(key, compute)["text"]
+        return self.cache.get(key, lambda: {"text": self.clip.encode_text(texts)})["text"]
 
     def embed_images(self, images: MultiLabelImages) -> dict[str, Tensor | ShardedEmbeddings]:
         """Unit vectors of images, from the cache where they are there.
 
-        Where local embeddings would fill memory they are kept in half precision, in shards, and read a few
-        rows at a time. A cosine moves by less than 1e-4 by that.
+        Many are embedded and kept in shards: a stop loses one. Where local embeddings would fill memory they
+        are kept in half precision and read a few rows at a time; a cosine moves by less than 1e-4 by that.
 
         Returns
         -------
@@ -504,7 +520,8 @@ class EncodedExperiment(Experiment):
             return self.cache.get(key, lambda: compute(range(len(images))))
         n_numbers = self.clip.encode_images(images.subset([0])).local_embeddings.numel()
         if 4 * n_numbers * len(images) < LARGE_BYTES:
-            return self.cache.get(key, lambda: compute(range(len(images))))
+            stored = store_in_shards(self.cache, key, len(images), 4 * n_numbers, compute)
+            return {name: sharded[:] for name, sharded in stored.items()}
         half = key | {"local": "float16"}
         stored = store_in_shards(self.cache, half, len(images), 2 * n_numbers, compute_half)
         return {

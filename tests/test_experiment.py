@@ -10,6 +10,7 @@ import torch
 from comc_utils import experiment as experiment_module
 from comc_utils import sharded_embeddings
 from comc_utils.embedding_cache import EmbeddingCache
+from comc_utils.encoders import Clip
 from comc_utils.errors import CoMCError
 from comc_utils.experiment import EncodedExperiment, load_experiment
 from comc_utils.presets import PAPER, RELEASED
@@ -71,6 +72,51 @@ def test_more_text_or_other_images_are_embedded_anew(tmp_path):
     files = len(list((tmp_path / "embeddings").iterdir()))
     first.embed_texts(["a dog."])
     assert len(list((tmp_path / "embeddings").iterdir())) == files
+
+
+def test_texts_in_parts_go_on_where_they_stopped_and_where_more_are_added(tmp_path, monkeypatch):
+    texts = [f"a photo of {n} dogs." for n in (5, 3, 5, 1, 2, 4, 3, 6)]
+    whole = tiny(tmp_path / "whole").embed_texts(texts)
+    monkeypatch.setattr(experiment_module, "TEXTS_A_PART", 2)
+    experiment = tiny(tmp_path)
+    parts, encode_text = [], Clip.encode_text
+
+    def stopped_at_the_third(clip, part):
+        parts.append(part)
+        if len(parts) == 3:
+            raise KeyboardInterrupt
+        return encode_text(clip, part)
+
+    monkeypatch.setattr(Clip, "encode_text", stopped_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.embed_texts(texts)
+    torch.testing.assert_close(experiment.embed_texts(texts), whole, rtol=0, atol=1e-6)
+    assert len(experiment.embed_texts([*texts, "a cat."])) == 9
+    third = [texts[5], texts[7]]
+    assert parts == [texts[:2], [texts[3], texts[4]], third, third, ["a cat."]]
+
+
+def test_images_in_shards_go_on_where_they_stopped(tmp_path, monkeypatch):
+    in_one_piece = tiny(tmp_path / "whole")
+    expected = in_one_piece.global_embeddings, in_one_piece.local_embeddings
+    monkeypatch.setattr(experiment_module, "FEW_IMAGES", 10)
+    monkeypatch.setattr(sharded_embeddings, "SHARD_BYTES", 100_000)  # 10 of the 24 images
+    experiment = tiny(tmp_path)
+    sizes, encode_images = [], Clip.encode_images
+
+    def stopped_at_the_last(clip, images, **options):
+        sizes.append(len(images))
+        if len(sizes) == 4:
+            raise KeyboardInterrupt
+        return encode_images(clip, images, **options)
+
+    monkeypatch.setattr(Clip, "encode_images", stopped_at_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        _ = experiment.global_embeddings
+    found = experiment.global_embeddings, experiment.local_embeddings
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    # One to learn the size, and three shards; then the same with what was missing.
+    assert sizes == [1, 10, 10, 4, 1, 4]
 
 
 def test_many_images_in_shards_score_as_in_one_piece(tmp_path, monkeypatch):
