@@ -112,7 +112,7 @@ RECIPES = {
             (
                 Stage("plain", "nouns", "plain", 120_000, 1e-3),
                 Stage("objects", "nouns", "objects", 400_000, 1e-3),
-                Stage("nouns", "nouns", "train", 300_000, 1e-3),
+                Stage("nouns", "nouns", "train", 600_000, 1e-3),
                 Stage("contrast", "contrast", "train", 120_000, 7e-4, batch_size=256),
             ),
             start_from="miniworld-RN-small",
