@@ -12,7 +12,7 @@ reproduce: .venv/ready
 
 # Every check.
 test: lint
-	$(PYTHON) -m pytest --cov --numprocesses auto --dist loadscope
+	$(PYTHON) -m pytest --cov --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 lint: .venv/ready
 	$(PYTHON) -m ruff check $(SOURCES)

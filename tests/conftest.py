@@ -34,6 +34,8 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMC_CACHE_DIR", str(folder))
+        # Tests run side by side: kernels on all cores at once would mostly wait for each other's threads.
+        patch.setenv("OMP_NUM_THREADS", "1")
         yield folder
 
 

@@ -23,6 +23,7 @@ from torch.nn.functional import interpolate, normalize
 
 from comc_utils.encoders import load_clip
 from comc_utils.encoders.image import make_transforms
+from comc_utils.encoders.reading import read_batches
 from comc_utils.errors import CoMCError
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
@@ -523,6 +524,19 @@ def test_a_killed_worker_is_explained(vit, images, tmp_path):
     with pytest.raises(CoMCError, match=r"killed .*num_workers=0"):
         vit.encode_images(drawn, batch_size=2, num_workers=1)
     assert multiprocessing.active_children() == []
+
+
+@needs_fork
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(104, "reset by peer")])
+def test_a_worker_killed_while_a_batch_of_it_is_fetched_is_explained(images, tmp_path, error):
+    # When exactly it dies cannot be chosen, so that the error is raised in its place.
+    drawn = DrawnInProcesses(images, tmp_path)
+    for n_workers, expected in ((1, CoMCError), (0, type(error))):
+        with (
+            pytest.raises(expected, match="connection to it broke" if n_workers else None),
+            read_batches(drawn, None, batch_size=2, num_workers=n_workers, pin_memory=False),
+        ):
+            raise error
 
 
 @needs_fork

@@ -80,10 +80,14 @@ def read_batches(
         )
     try:
         yield map(_raise_error, batches)
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        # The loader says it of a process that it waits for; where a finished batch was being fetched from the
+        # process, its end shows as a broken connection.
+        told = isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
+        broken = bool(n_workers) and isinstance(error, EOFError | ConnectionError)
+        if not (told or broken):
             raise
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0] if told else "the connection to it broke"
         raise CoMCError(
             f"A process that reads images was killed ({reason}), mostly for lack of memory or of "
             "shared memory; use a smaller batch_size, or num_workers=0 to read in this process."
