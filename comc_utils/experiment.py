@@ -475,7 +475,7 @@ class EncodedExperiment(Experiment):
         """
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         if len(rows) <= TEXTS_A_PART:
-            return self._embed_part(texts)
+            return self._embed_part(texts, progress=len(texts) > 1000)
         distinct, embedded = list(rows), []
         with tqdm(total=len(distinct), desc="sentences", delay=1) as bar:
             for first in range(0, len(distinct), TEXTS_A_PART):
@@ -483,9 +483,10 @@ class EncodedExperiment(Experiment):
                 bar.update(len(embedded[-1]))
         return torch.cat(embedded)[[rows[text] for text in texts]]
 
-    def _embed_part(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+    def _embed_part(self, texts: Sequence[str], *, progress: bool = False) -> Float[Tensor, "n d"]:
         key = self.cache_key("text") | {"texts": hash_texts(texts)}
-        return self.cache.get(key, lambda: {"text": self.clip.encode_text(texts)})["text"]
+        compute = lambda: {"text": self.clip.encode_text(texts, progress=progress)}  # noqa: E731
+        return self.cache.get(key, compute)["text"]
 
     def embed_images(self, images: MultiLabelImages) -> dict[str, Tensor | ShardedEmbeddings]:
         """Unit vectors of images, from the cache where they are there.

@@ -81,11 +81,11 @@ def test_texts_in_parts_go_on_where_they_stopped_and_where_more_are_added(tmp_pa
     experiment = tiny(tmp_path)
     parts, encode_text = [], Clip.encode_text
 
-    def stopped_at_the_third(clip, part):
+    def stopped_at_the_third(clip, part, **options):
         parts.append(part)
         if len(parts) == 3:
             raise KeyboardInterrupt
-        return encode_text(clip, part)
+        return encode_text(clip, part, **options)
 
     monkeypatch.setattr(Clip, "encode_text", stopped_at_the_third)
     with pytest.raises(KeyboardInterrupt):
