@@ -21,8 +21,8 @@ import pandas as pd
 
 from benchmarks.growth import grow
 from benchmarks.paired import Case, measure
-from comc_utils.figures import MAIN
-from comc_utils.outputs import use_style
+from comc_utils.notebooks.figures import MAIN
+from comc_utils.notebooks.outputs import use_style
 
 MODULES = (
     "text_encoding", "image_encoding", "training", "loss", "inference", "cache", "metrics", "start_up",

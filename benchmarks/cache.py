@@ -12,10 +12,10 @@ import torch
 from torch.nn.functional import normalize
 
 from benchmarks.paired import Case
-from comc_utils.classifier import LinearClassifier
-from comc_utils.embedding_cache import EmbeddingCache
-from comc_utils.inference import score_images
-from comc_utils.sharded_embeddings import store_in_shards
+from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.scores import score_images
+from comc_utils.store.cache import EmbeddingCache
+from comc_utils.store.shards import store_in_shards
 
 N_IMAGES, N_REGIONS, DIM, N_LABELS = 40_504, 49, 1024, 80
 _FOLDER = tempfile.TemporaryDirectory(prefix="comc-benchmark-")

@@ -10,10 +10,10 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import normalize
 
-from comc_utils.classifier import LinearClassifier, train_classifier
-from comc_utils.inference import score_images
-from comc_utils.metrics import mean_average_precision
-from comc_utils.presets import PAPER
+from comc_utils.evaluation.metrics import mean_average_precision
+from comc_utils.method.classifier import LinearClassifier, train_classifier
+from comc_utils.method.presets import PAPER
+from comc_utils.method.scores import score_images
 
 DIM, RUNS = 1024, 5
 

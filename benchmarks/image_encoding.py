@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.paired import Case
+from comc_utils.clip import Clip, ImageEmbeddings, load_clip
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.datasets.image_files import open_image
-from comc_utils.encoders import Clip, ImageEmbeddings, load_clip
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
 

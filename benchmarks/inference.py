@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.paired import Case
-from comc_utils.classifier import LinearClassifier
-from comc_utils.inference import score_components, score_images
+from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.scores import score_components, score_images
 
 N_IMAGES, N_REGIONS, N_LABELS, DIM = 5000, 49, 80, 1024
 ALPHA, TAU = 0.7, 1 / 100

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.paired import Case
-from comc_utils.classifier import ranking_loss
+from comc_utils.method.classifier import ranking_loss
 
 BATCH = 256
 

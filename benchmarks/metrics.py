@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
 from benchmarks.paired import Case
-from comc_utils.metrics import mean_average_precision, top_k_metrics
+from comc_utils.evaluation.metrics import mean_average_precision, top_k_metrics
 
 N_IMAGES, N_LABELS, LABELS_AN_IMAGE, K = 107_859, 81, 1.88, 3
 

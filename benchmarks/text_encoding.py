@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.paired import Case
-from comc_utils.encoders import Clip, load_clip
-from comc_utils.labels import COCO
+from comc_utils.clip import Clip, load_clip
 from comc_utils.sentences.grammar import Grammar
 from comc_utils.sentences.label_sets import draw_label_sets
+from comc_utils.sentences.labels import COCO
 
 N_SENTENCES = 2000
 N_MEASURED = 128

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from benchmarks.paired import Case
 from benchmarks.text_encoding import full_context, grammar_sentences
-from comc_utils.classifier import train_classifier
-from comc_utils.encoders import load_clip
-from comc_utils.presets import PAPER
+from comc_utils.clip import load_clip
+from comc_utils.method.classifier import train_classifier
+from comc_utils.method.presets import PAPER
 
 N_LABELS = 80
 N_MEASURED = 256

@@ -15,7 +15,7 @@ from comc_utils import __version__
 from comc_utils.errors import CoMCError
 
 if TYPE_CHECKING:
-    from comc_utils.sentences.answers import LanguageModel
+    from comc_utils.sentences.llm.answers import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
-    from comc_utils.reproduce import NotebookError, reproduce
+    from comc_utils.notebooks.run import NotebookError, reproduce
 
     try:
         reproduce(
@@ -156,9 +156,9 @@ def _train_miniworld_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _train_miniworld(arguments: argparse.Namespace) -> int:
-    from comc_utils.miniworld_clip import MODEL_NAMES
-    from comc_utils.miniworld_clip.train import train
-    from comc_utils.paths import cache_dir
+    from comc_utils.miniworld import MODEL_NAMES
+    from comc_utils.miniworld.train import train
+    from comc_utils.store.paths import cache_dir
 
     unknown = set(arguments.models) - set(MODEL_NAMES)
     if unknown:
@@ -294,9 +294,9 @@ def _json_object(text: str) -> dict:
 
 
 def _write_sentences(arguments: argparse.Namespace) -> int:
-    from comc_utils.labels import COCO, NUSWIDE, VOC2007
-    from comc_utils.sentences.cleaning import CleaningPolicy
-    from comc_utils.sentences.writing import Budget, Patience, describe, write_sentences
+    from comc_utils.sentences.labels import COCO, NUSWIDE, VOC2007
+    from comc_utils.sentences.llm.cleaning import CleaningPolicy
+    from comc_utils.sentences.llm.writing import Budget, Patience, describe, write_sentences
 
     policy = CleaningPolicy(
         sentences="all" if arguments.keep_all else "first",
@@ -329,12 +329,12 @@ def _language_model(arguments: argparse.Namespace) -> LanguageModel:
         "temperature": arguments.temperature,
     }
     if arguments.local:
-        from comc_utils.sentences.local_model import LocalModel
+        from comc_utils.sentences.llm.local_model import LocalModel
 
         return LocalModel(
             arguments.local, **answers, batch_size=arguments.batch_size, device=arguments.device
         )
-    from comc_utils.sentences.endpoint import Endpoint
+    from comc_utils.sentences.llm.endpoint import Endpoint
 
     return Endpoint(
         arguments.model,

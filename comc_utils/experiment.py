@@ -21,32 +21,32 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from comc_utils.backbones import load_backbone
 from comc_utils.baselines import clip_dpt_scores, zero_shot_scores
-from comc_utils.classifier import LinearClassifier, train_classifier
+from comc_utils.clip import Clip
+from comc_utils.clip.tokens import TokenEmbeddings
 from comc_utils.datasets.base import MultiLabelEmbeddings, MultiLabelImages
 from comc_utils.datasets.benchmarks import load_benchmark
 from comc_utils.datasets.coco500 import folds, load_coco500
 from comc_utils.datasets.image_files import name_some
-from comc_utils.datasets.miniworld import load_miniworld
 from comc_utils.datasets.voc2007 import load_voc2007
-from comc_utils.embedding_cache import EmbeddingCache
-from comc_utils.encoders import Clip
-from comc_utils.encoders.tokens import TokenEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.inference import ScoreComponents, score_components
-from comc_utils.labels import label_prompt
-from comc_utils.paths import cache_dir
-from comc_utils.presets import Preset
+from comc_utils.method.classifier import LinearClassifier, train_classifier
+from comc_utils.method.presets import Preset
+from comc_utils.method.scores import ScoreComponents, score_components
+from comc_utils.miniworld import load_miniworld
 from comc_utils.profiles import Profile, get_profile
 from comc_utils.sentences import Record, draw_label_sets, label_matrix, read_corpus
 from comc_utils.sentences.grammar import Grammar
+from comc_utils.sentences.labels import label_prompt
 from comc_utils.sentences.templates import (
     PLAIN_COPIES,
     plain_prompt_records,
     template_records,
 )
-from comc_utils.sharded_embeddings import ShardedEmbeddings, store_in_shards
+from comc_utils.sources import load_backbone
+from comc_utils.store.cache import EmbeddingCache
+from comc_utils.store.paths import cache_dir
+from comc_utils.store.shards import ShardedEmbeddings, store_in_shards
 
 N_FOLDS = 5
 SMOKE_SENTENCES = 500

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from comc_utils.errors import CoMCError
-from comc_utils.labels import COCO, NUSWIDE, VOC2007, LabelSet
-from comc_utils.presets import RELEASED, Preset
+from comc_utils.method.presets import RELEASED, Preset
+from comc_utils.sentences.labels import COCO, NUSWIDE, VOC2007, LabelSet
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from comc_utils.reproduce import reproduce
+from comc_utils.notebooks.run import reproduce
 
 REPOSITORY = Path(__file__).parents[1]
 KEPT = REPOSITORY / "tests" / "smoke_notebooks"

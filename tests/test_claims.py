@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from comc_utils.claims import CLAIMS, MARGIN, Claim, Verdict, judge
-from comc_utils.comparison import Comparison
+from comc_utils.evaluation.claims import CLAIMS, MARGIN, Claim, Verdict, judge
+from comc_utils.evaluation.comparison import Comparison
 
 CLAIM = {claim.identifier: claim for claim in CLAIMS}
 SHOTS = ("1 over 0", "2 over 1", "4 over 2", "8 over 4", "16 over 8")

@@ -13,10 +13,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from comc_utils import classifier as classifier_module
-from comc_utils.classifier import LinearClassifier, learning_rate, ranking_loss, train_classifier
 from comc_utils.errors import CoMCError
-from comc_utils.presets import PAPER, RELEASED, Preset
+from comc_utils.method import classifier as classifier_module
+from comc_utils.method.classifier import (
+    LinearClassifier,
+    learning_rate,
+    ranking_loss,
+    train_classifier,
+)
+from comc_utils.method.presets import PAPER, RELEASED, Preset
 
 N_LABELS, DIMENSION = 4, 256
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comc_utils.errors import CoMCError
-from comc_utils.labels import COCO, VOC2007
-from comc_utils.sentences import CleaningPolicy, clean_answer, clean_answers, comc_prompt
-from comc_utils.sentences.answers import Answered
+from comc_utils.sentences import comc_prompt
+from comc_utils.sentences.labels import COCO, VOC2007
+from comc_utils.sentences.llm import CleaningPolicy, clean_answer, clean_answers
+from comc_utils.sentences.llm.answers import Answered
 
 LABELS = ("dog", "sofa")
 CLEAN = "A dog sleeps on the sofa."

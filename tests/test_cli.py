@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from comc_utils import __version__, paths
+from comc_utils import __version__
 from comc_utils.cli import COMMANDS, main
 from comc_utils.errors import CoMCError
+from comc_utils.store import paths
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -111,7 +112,7 @@ def test_jobs_and_again_reach_the_runner(write_notebook, monkeypatch, capsys):
         path = write_notebook(name, "SEED = 0")
     use_notebooks(path, monkeypatch)
     # The package itself may be under work while its tests run.
-    monkeypatch.setattr("comc_utils.notebook_inputs.PACKAGE", path.parent)
+    monkeypatch.setattr("comc_utils.notebooks.unchanged.PACKAGE", path.parent)
     words = ["reproduce", "--results", "there"]
     assert main([*words, "--jobs", "1"]) == 0
     assert json.loads(Path("there/run.json").read_text())["jobs"] == 1
@@ -127,7 +128,7 @@ def test_interrupt_gives_status_130(monkeypatch, capsys):
     def interrupt(name: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("comc_utils.reproduce.get_profile", interrupt)
+    monkeypatch.setattr("comc_utils.notebooks.run.get_profile", interrupt)
     assert main(["reproduce"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 

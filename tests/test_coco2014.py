@@ -15,7 +15,7 @@ from PIL import Image
 from comc_utils.datasets import coco2014
 from comc_utils.datasets.coco2014 import load_captions, load_coco2014
 from comc_utils.errors import CoMCError
-from comc_utils.labels import COCO
+from comc_utils.sentences.labels import COCO
 
 # The ids that COCO gives no category.
 CATEGORY_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]

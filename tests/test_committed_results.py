@@ -9,10 +9,10 @@ import pytest
 from compare_results import compare_metrics, differences
 
 from comc_utils.baselines import TaiDpt
-from comc_utils.comparison import map_percent
+from comc_utils.baselines.run import run_method
+from comc_utils.evaluation.comparison import map_percent
 from comc_utils.experiment import load_experiment
-from comc_utils.reproduce import reproduce
-from comc_utils.rivals import run_method
+from comc_utils.notebooks.run import reproduce
 
 RESULTS = Path(__file__).parents[1] / "results"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from comc_utils.comparison import compare, map_percent
 from comc_utils.errors import CoMCError
-from comc_utils.metrics import bootstrap_map_difference, mean_average_precision
+from comc_utils.evaluation.comparison import compare, map_percent
+from comc_utils.evaluation.metrics import bootstrap_map_difference, mean_average_precision
 
 RNG = np.random.default_rng(3)
 LABELS = (RNG.random((120, 6)) < 0.3).astype(int)

@@ -16,9 +16,9 @@ import torch
 from filelock import FileLock
 from safetensors import safe_open
 
-from comc_utils.atomic import atomic_path
-from comc_utils.embedding_cache import EmbeddingCache
 from comc_utils.errors import CoMCError
+from comc_utils.store.atomic import atomic_path
+from comc_utils.store.cache import EmbeddingCache
 
 KEY = {"model": "RN50-quickgelu", "images": 3, "positional_embedding": False, "scale": 0.1}
 
@@ -169,7 +169,7 @@ GET = """
     import sys, time
     from pathlib import Path
     import torch
-    from comc_utils.embedding_cache import EmbeddingCache
+    from comc_utils.store.cache import EmbeddingCache
 
     folder, name = Path(sys.argv[1]), sys.argv[2]
 
@@ -237,7 +237,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
 def test_a_process_killed_while_writing_leaves_no_half_file(tmp_path):
     script = """
         import sys, time
-        from comc_utils.atomic import atomic_path
+        from comc_utils.store.atomic import atomic_path
         with atomic_path(sys.argv[1]) as temporary, open(temporary, "wb") as file:
             file.write(b"half")
             file.flush()

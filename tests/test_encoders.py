@@ -21,9 +21,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import interpolate, normalize
 
-from comc_utils.encoders import load_clip
-from comc_utils.encoders.image import make_transforms
-from comc_utils.encoders.reading import read_batches
+from comc_utils.clip import load_clip
+from comc_utils.clip.image import make_transforms
+from comc_utils.clip.reading import read_batches
 from comc_utils.errors import CoMCError
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
@@ -917,7 +917,7 @@ def test_a_failed_download_is_explained(monkeypatch):
     def offline(*_):
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr("comc_utils.encoders.loading.download_pretrained", offline)
+    monkeypatch.setattr("comc_utils.clip.loading.download_pretrained", offline)
     with pytest.raises(CoMCError, match=r"'openai' .* could not be downloaded .*give its path"):
         load_clip("RN50-quickgelu", "openai")
 
@@ -928,7 +928,7 @@ def test_a_tag_is_read_like_a_file(monkeypatch, state, tmp_path):
     save_file(state, path)
     tag = {"url": "", "quick_gelu": True, "mean": (0.5, 0.5, 0.5), "interpolation": "bilinear"}
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "test-resnet-quickgelu", {"openai": tag})
-    monkeypatch.setattr("comc_utils.encoders.loading.download_pretrained", lambda _: str(path))
+    monkeypatch.setattr("comc_utils.clip.loading.download_pretrained", lambda _: str(path))
     clip = load_clip("test-resnet-quickgelu", "openai")
     assert_holds(clip, state)
     assert clip.model.visual.preprocess_cfg["mean"] == (0.5, 0.5, 0.5)
@@ -966,7 +966,7 @@ def test_a_tokenizer_of_ones_own(tmp_path):
 def test_torchvision_ops_are_declared_only_where_they_are_missing():
     """In a fresh process: the import works, and a second call changes nothing."""
     script = (
-        "from comc_utils.torchvision_ops import ensure_torchvision_imports as ensure\n"
+        "from comc_utils.clip.torchvision_ops import ensure_torchvision_imports as ensure\n"
         "ensure()\n"
         "import sys, torch, torchvision, torchvision.transforms\n"
         "first = sys.modules['torchvision']\n"

@@ -13,8 +13,8 @@ import pytest
 from language_model_server import LanguageModelServer, running_server
 
 from comc_utils.errors import CoMCError
-from comc_utils.sentences.answers import PassingFaultError
-from comc_utils.sentences.endpoint import Endpoint
+from comc_utils.sentences.llm.answers import PassingFaultError
+from comc_utils.sentences.llm.endpoint import Endpoint
 
 KEY = "sk-verydistinctive-0123456789abcdef"
 PROMPT = "Please make a brief sentence to describe a photo that contains dog"

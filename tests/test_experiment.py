@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from comc_utils import experiment as experiment_module
-from comc_utils import sharded_embeddings
-from comc_utils.embedding_cache import EmbeddingCache
-from comc_utils.encoders import Clip
+from comc_utils.clip import Clip
 from comc_utils.errors import CoMCError
 from comc_utils.experiment import EncodedExperiment, load_experiment
-from comc_utils.presets import PAPER, RELEASED
+from comc_utils.method.presets import PAPER, RELEASED
 from comc_utils.profiles import PROFILES, get_profile
 from comc_utils.sentences import language_model_corpus, write_corpus
+from comc_utils.store import shards as sharded_embeddings
+from comc_utils.store.cache import EmbeddingCache
 
 
 def tiny(tmp_path, **changes) -> EncodedExperiment:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from comc_utils.classifier import LinearClassifier, ranking_loss
 from comc_utils.errors import CoMCError
-from comc_utils.few_shot import draw_few_shot, fine_tune
-from comc_utils.inference import score_images
+from comc_utils.method.classifier import LinearClassifier, ranking_loss
+from comc_utils.method.few_shot import draw_few_shot, fine_tune
+from comc_utils.method.scores import score_images
 
 SEEDS = st.integers(0, 2**31)
 SETTINGS = {"alpha": 0.6, "tau": 0.2, "renormalise": True}

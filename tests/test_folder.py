@@ -10,8 +10,8 @@ from PIL import Image
 
 from comc_utils.datasets.folder import load_folder
 from comc_utils.errors import CoMCError
-from comc_utils.labels import LabelSet
-from comc_utils.metrics import mean_average_precision
+from comc_utils.evaluation.metrics import mean_average_precision
+from comc_utils.sentences.labels import LabelSet
 
 PETS = LabelSet("pets", ("cat", "dog"), {})
 NAMES = ("a.jpg", "b.PNG", "holiday/c.webp")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comc_utils.english import article, plural
 from comc_utils.errors import CoMCError
-from comc_utils.labels import COCO, NUSWIDE, VOC2007
 from comc_utils.sentences import distinct_share, draw_label_sets
+from comc_utils.sentences.english import article, plural
 from comc_utils.sentences.grammar import RICHNESS, Grammar
+from comc_utils.sentences.labels import COCO, NUSWIDE, VOC2007
 
 LABEL_SETS = {label_set.name: label_set for label_set in (VOC2007, COCO, NUSWIDE)}
 GRAMMARS = {

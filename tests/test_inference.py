@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from comc_utils import inference
-from comc_utils.classifier import LinearClassifier
 from comc_utils.errors import CoMCError
-from comc_utils.inference import ScoreComponents, score_components, score_images
+from comc_utils.method import scores as inference
+from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.scores import ScoreComponents, score_components, score_images
 
 N_IMAGES, N_REGIONS, N_LABELS, DIMENSION = 6, 4, 5, 8
 SEEDS = st.integers(0, 2**31)

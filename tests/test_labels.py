@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comc_utils.errors import CoMCError
-from comc_utils.labels import COCO, NUSWIDE, VOC2007, LabelSet, check_label_names, label_prompt
+from comc_utils.sentences.labels import (
+    COCO,
+    NUSWIDE,
+    VOC2007,
+    LabelSet,
+    check_label_names,
+    label_prompt,
+)
 
 ALL_SETS = pytest.mark.parametrize("label_set", [VOC2007, COCO, NUSWIDE], ids=lambda s: s.name)
 

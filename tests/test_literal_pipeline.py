@@ -19,15 +19,15 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, relu
 
-from comc_utils.classifier import LinearClassifier
+from comc_utils.clip import Clip, load_clip
 from comc_utils.datasets.base import MultiLabelImages
-from comc_utils.embedding_cache import EmbeddingCache
-from comc_utils.encoders import Clip, load_clip
 from comc_utils.experiment import EncodedExperiment
-from comc_utils.inference import score_images
-from comc_utils.presets import PAPER, RELEASED, Preset
+from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.presets import PAPER, RELEASED, Preset
+from comc_utils.method.scores import score_images
 from comc_utils.profiles import get_profile
 from comc_utils.sentences import Record
+from comc_utils.store.cache import EmbeddingCache
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
 

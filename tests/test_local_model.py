@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from comc_utils.cli import main
+from comc_utils.clip.torchvision_ops import ensure_torchvision_imports
 from comc_utils.errors import CoMCError
 from comc_utils.sentences import comc_prompt
-from comc_utils.sentences.local_model import LocalModel
-from comc_utils.torchvision_ops import ensure_torchvision_imports
+from comc_utils.sentences.llm.local_model import LocalModel
 
 PROMPTS = [comc_prompt(["dog"]), comc_prompt(["cat", "potted plant", "tv monitor"])]
 TEMPLATE = "{% for m in messages %}<user> {{ m['content'] }} {% endfor %}<answer>"

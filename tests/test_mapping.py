@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from comc_utils.errors import CoMCError
-from comc_utils.mapping import fuse, label_weights, map_to_text
+from comc_utils.method.mapping import fuse, label_weights, map_to_text
 
 
 def unit_vectors(*shape: int, seed: int) -> Tensor:

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
 from comc_utils.errors import CoMCError
-from comc_utils.metrics import (
+from comc_utils.evaluation.metrics import (
     average_precision,
     average_precision_per_class,
     bootstrap_map,

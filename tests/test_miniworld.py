@@ -9,16 +9,17 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from comc_utils.datasets.miniworld import drawings as drawings_module
-from comc_utils.datasets.miniworld import load_miniworld, miniworld_scenes, scene_captions
-from comc_utils.datasets.miniworld.captions import (
+from comc_utils.errors import CoMCError
+from comc_utils.miniworld import drawings as drawings_module
+from comc_utils.miniworld import load_miniworld, miniworld_scenes, scene_captions
+from comc_utils.miniworld.captions import (
     DISPLAY_NAMES,
     LIGHT_PHRASES,
     PLACE_PHRASES,
     WORLD_LABELS,
     write_caption,
 )
-from comc_utils.datasets.miniworld.drawings import (
+from comc_utils.miniworld.drawings import (
     DRAWINGS,
     VOC_DRAWINGS,
     font_path,
@@ -26,11 +27,10 @@ from comc_utils.datasets.miniworld.drawings import (
     held_out_drawing,
     training_drawings,
 )
-from comc_utils.datasets.miniworld.icons import MOST_ALIKE, icon_drawings
-from comc_utils.datasets.miniworld.renderer import render
-from comc_utils.datasets.miniworld.scenes import LIGHTS, PLACES, SPLITS, sample_scene
-from comc_utils.errors import CoMCError
-from comc_utils.labels import VOC2007
+from comc_utils.miniworld.icons import MOST_ALIKE, icon_drawings
+from comc_utils.miniworld.renderer import render
+from comc_utils.miniworld.scenes import LIGHTS, PLACES, SPLITS, sample_scene
+from comc_utils.sentences.labels import VOC2007
 
 N = 300
 
@@ -111,8 +111,8 @@ def test_every_drawing_draws_something_of_its_own():
 
 def test_a_scene_depends_on_seed_split_and_index_alone():
     program = (
-        "from comc_utils.datasets.miniworld.scenes import sample_scene;"
-        "from comc_utils.datasets.miniworld.renderer import render;import hashlib;"
+        "from comc_utils.miniworld.scenes import sample_scene;"
+        "from comc_utils.miniworld.renderer import render;import hashlib;"
         "print(hashlib.sha256(render(sample_scene(3, 'test', 7)).tobytes()).hexdigest())"
     )
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -11,16 +11,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from comc_utils.backbones import load_backbone
-from comc_utils.datasets.miniworld import load_miniworld
 from comc_utils.errors import CoMCError
-from comc_utils.labels import VOC2007
-from comc_utils.miniworld_clip import MODEL_NAMES, tokenizer, train, training_data, weights_path
-from comc_utils.miniworld_clip.models import VOCABULARY
-from comc_utils.miniworld_clip.train import RECIPES, Recipe, Stage
-from comc_utils.miniworld_clip.vocabulary import learn_merges, vocabulary_texts, write_vocabulary
+from comc_utils.miniworld import (
+    MODEL_NAMES,
+    load_miniworld,
+    tokenizer,
+    train,
+    training_data,
+    weights_path,
+)
+from comc_utils.miniworld.models import VOCABULARY
+from comc_utils.miniworld.train import RECIPES, Recipe, Stage
+from comc_utils.miniworld.vocabulary import learn_merges, vocabulary_texts, write_vocabulary
 from comc_utils.sentences import draw_label_sets
 from comc_utils.sentences.grammar import Grammar
+from comc_utils.sentences.labels import VOC2007
+from comc_utils.sources import load_backbone
 
 TINY = Recipe(
     "miniworld-RN-small",
@@ -82,7 +88,7 @@ def test_the_vocabulary_is_what_its_code_learns(tmp_path):
 
 
 def test_missing_and_damaged_weights_are_named(tmp_path, monkeypatch):
-    from comc_utils import backbones
+    from comc_utils import sources as backbones
 
     monkeypatch.setattr(backbones, "weights_path", lambda name: tmp_path / "gone.safetensors")
     with pytest.raises(CoMCError, match="gone.safetensors"):

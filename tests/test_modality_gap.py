@@ -9,12 +9,8 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from comc_utils.datasets.miniworld import N_PAIRS, load_miniworld, miniworld_scenes, scene_captions
-from comc_utils.embedding_cache import EmbeddingCache
 from comc_utils.errors import CoMCError
-from comc_utils.experiment import load_experiment
-from comc_utils.mapping import fuse, map_to_text
-from comc_utils.modality_gap import (
+from comc_utils.evaluation.modality_gap import (
     centroid_distance,
     gap,
     gap_difference,
@@ -25,7 +21,11 @@ from comc_utils.modality_gap import (
     same_modality_neighbours,
     tsne,
 )
-from comc_utils.presets import PAPER, RELEASED
+from comc_utils.experiment import load_experiment
+from comc_utils.method.mapping import fuse, map_to_text
+from comc_utils.method.presets import PAPER, RELEASED
+from comc_utils.miniworld import N_PAIRS, load_miniworld, miniworld_scenes, scene_captions
+from comc_utils.store.cache import EmbeddingCache
 
 MEASURES = {
     "centroid distance",

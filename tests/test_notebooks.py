@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from comc_utils.notebook_files import INJECTED_TAG, declared_parameters, read_notebook
-from comc_utils.reproduce import NotebookError, reproduce
+from comc_utils.notebooks.files import INJECTED_TAG, declared_parameters, read_notebook
+from comc_utils.notebooks.run import NotebookError, reproduce
 
 TESTS = Path(__file__).parent
 NOTEBOOKS = sorted((TESTS.parent / "notebooks").glob("*.ipynb"))

@@ -11,7 +11,7 @@ from PIL import Image
 from comc_utils.datasets import nuswide
 from comc_utils.datasets.nuswide import N_TAGS, load_nuswide, load_nuswide_tags
 from comc_utils.errors import CoMCError
-from comc_utils.labels import NUSWIDE
+from comc_utils.sentences.labels import NUSWIDE
 
 LISTED = ("actor\\0001_2124494179.jpg", "zoo\\0002_17.jpg", "zoo\\0004_9.jpg")
 IDS = ("actor/0001_2124494179.jpg", "zoo/0002_17.jpg", "zoo/0004_9.jpg")

@@ -16,14 +16,14 @@ from torch import nn
 from torch.nn.functional import normalize
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from comc_utils.classifier import LinearClassifier
 from comc_utils.datasets.coco500 import load_array
 from comc_utils.errors import CoMCError
-from comc_utils.labels import COCO
-from comc_utils.official_checkpoint import (
+from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.official_checkpoint import (
     load_official_classifier,
     load_official_label_embeddings,
 )
+from comc_utils.sentences.labels import COCO
 
 LOADERS = pytest.mark.parametrize(
     "load", [load_official_classifier, load_official_label_embeddings]

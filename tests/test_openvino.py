@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from comc_utils.embedding_cache import EmbeddingCache
-from comc_utils.encoders import load_clip
+from comc_utils.clip import load_clip
 from comc_utils.errors import CoMCError
 from comc_utils.experiment import load_experiment
+from comc_utils.store.cache import EmbeddingCache
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None,
@@ -44,7 +44,7 @@ def images():
 
 @needs_openvino
 def test_an_experiment_embeds_with_openvino_where_asked(tmp_path):
-    from comc_utils.encoders.openvino import OpenVinoTower
+    from comc_utils.clip.openvino import OpenVinoTower
 
     embedded = {}
     for openvino in (False, True):

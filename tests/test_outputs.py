@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from comc_utils.errors import CoMCError
-from comc_utils.figures import bars_with_intervals, image_grid, label_points
-from comc_utils.notebook import begin
-from comc_utils.outputs import Outputs, use_style
-from comc_utils.tables import reported
+from comc_utils.evaluation.reported import reported
+from comc_utils.notebooks.begin import begin
+from comc_utils.notebooks.figures import bars_with_intervals, image_grid, label_points
+from comc_utils.notebooks.outputs import Outputs, use_style
 
 matplotlib.use("agg")
 

@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from comc_utils.errors import CoMCError
-from comc_utils.presets import (
+from comc_utils.method.presets import (
     PAPER,
     RELEASED,
     SWITCHES,

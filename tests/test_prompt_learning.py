@@ -31,9 +31,9 @@ from comc_utils.baselines.prompts import (
     pool_tokens,
     random_contexts,
 )
-from comc_utils.classifier import ranking_loss
-from comc_utils.encoders import Clip, ImageEmbeddings, load_clip
+from comc_utils.clip import Clip, ImageEmbeddings, load_clip
 from comc_utils.errors import CoMCError
+from comc_utils.method.classifier import ranking_loss
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
 

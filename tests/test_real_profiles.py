@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from safetensors.torch import save_file
 
-from comc_utils.encoders import load_clip
-from comc_utils.labels import COCO
-from comc_utils.notebook_files import read_notebook
-from comc_utils.reproduce import reproduce
+from comc_utils.clip import load_clip
+from comc_utils.notebooks.files import read_notebook
+from comc_utils.notebooks.run import reproduce
+from comc_utils.sentences.labels import COCO
 
 LIMIT = 30
 BACKBONE = "RN50-quickgelu"

@@ -20,12 +20,12 @@ from playwright.sync_api import Browser, sync_playwright
 from test_claims import comparison, metrics_in_which_all_hold
 from test_notebooks import ABSOLUTE_PATH
 
-from comc_utils.claims import CLAIMS, Verdict, judge
 from comc_utils.errors import CoMCError
-from comc_utils.figures import ACCENT
-from comc_utils.outputs import Outputs
+from comc_utils.evaluation.claims import CLAIMS, Verdict, judge
+from comc_utils.notebooks.figures import ACCENT
+from comc_utils.notebooks.outputs import Outputs
+from comc_utils.notebooks.report import forest_plot, read_metrics, write_report
 from comc_utils.profiles import PROFILES
-from comc_utils.report import forest_plot, read_metrics, write_report
 
 matplotlib.use("agg")
 

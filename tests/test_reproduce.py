@@ -14,10 +14,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from comc_utils import notebook_inputs
 from comc_utils.errors import CoMCError
-from comc_utils.notebook_files import clean_notebook, declared_parameters, read_notebook
-from comc_utils.reproduce import NotebookError, reproduce
+from comc_utils.notebooks import unchanged as notebook_inputs
+from comc_utils.notebooks.files import clean_notebook, declared_parameters, read_notebook
+from comc_utils.notebooks.run import NotebookError, reproduce
 
 PARAMETERS = 'PROFILE = "miniworld"\nSMOKE = False\nRESULTS = None\nSEED = 0'
 
@@ -379,8 +379,9 @@ def start_run(folders: dict[str, Path], jobs: int) -> subprocess.Popen[bytes]:
     """Start a run in a process of its own, on the package folder of this test."""
     package = folders["notebooks"].parent / "package"
     code = (
-        "import signal\nfrom pathlib import PosixPath\nfrom comc_utils import notebook_inputs\n"
-        "from comc_utils.reproduce import reproduce\n"
+        "import signal\nfrom pathlib import PosixPath\n"
+        "from comc_utils.notebooks import unchanged as notebook_inputs\n"
+        "from comc_utils.notebooks.run import reproduce\n"
         # As in a shell's foreground, whatever started the tests has set.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"notebook_inputs.PACKAGE = {package!r}\nreproduce('miniworld', jobs={jobs}, **{folders!r})"
@@ -510,7 +511,7 @@ def test_one_job_runs_one_after_the_other(write_notebook, folders, tmp_path):
 def test_cores_are_shared_out_unless_the_user_says_otherwise(
     write_notebook, folders, monkeypatch, named
 ):
-    monkeypatch.setattr("comc_utils.reproduce._usable_cores", lambda: 8)
+    monkeypatch.setattr("comc_utils.notebooks.run._usable_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if named:
         monkeypatch.setenv("OMP_NUM_THREADS", named)
@@ -600,7 +601,7 @@ CHANGES = {
 def test_a_change_makes_a_notebook_run_again(
     write_notebook, folders, tmp_path, monkeypatch, change
 ):
-    monkeypatch.setattr("comc_utils.reproduce.repository_root", lambda: tmp_path)
+    monkeypatch.setattr("comc_utils.notebooks.run.repository_root", lambda: tmp_path)
     (tmp_path / "results" / "reported").mkdir(parents=True)
     (tmp_path / "results" / "reported" / "table1.csv").write_text("1")
     data = tmp_path / "data"
@@ -631,7 +632,7 @@ def test_another_parameter_or_version_makes_a_notebook_run_again(
     assert ran(tmp_path) == ["01"]  # the other does not take it
     reproduce("miniworld", **folders)
     assert ran(tmp_path) == ["01"]
-    monkeypatch.setattr("comc_utils.reproduce._RECORDED_PACKAGES", ("numpy",))
+    monkeypatch.setattr("comc_utils.notebooks.run._RECORDED_PACKAGES", ("numpy",))
     reproduce("miniworld", **folders)
     assert sorted(ran(tmp_path)) == ["01", "02"]
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 from test_experiment import tiny
 
-from comc_utils import baselines, rivals
+from comc_utils import baselines
 from comc_utils.baselines import LabelledImages, RidgeClassifier, Sgd, TaiDpt, Task, TextClassifier
+from comc_utils.baselines import run as rivals
+from comc_utils.baselines.run import at_rate, embed, learns_prompts, run_method, seen_and_unseen
 from comc_utils.baselines.zero_shot_clip import ClassPrompts
 from comc_utils.errors import CoMCError
-from comc_utils.presets import RELEASED
-from comc_utils.rivals import at_rate, embed, learns_prompts, run_method, seen_and_unseen
+from comc_utils.method.presets import RELEASED
 
 SHOWN = {"alpha": 0.7, "tau": 0.03}
 

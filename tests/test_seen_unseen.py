@@ -15,10 +15,10 @@ from comc_utils.baselines import ConSE, Fast0Tag, LabelEM, LabelledImages, Sgd, 
 from comc_utils.baselines.conse import ConvexCombination
 from comc_utils.baselines.fast0tag import direction, hidden_widths, rank_net_loss
 from comc_utils.baselines.label_em import weighted_ranking_loss
-from comc_utils.encoders import ImageEmbeddings
+from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.labels import label_prompt
-from comc_utils.losses import asymmetric_loss, binary_cross_entropy
+from comc_utils.method.losses import asymmetric_loss, binary_cross_entropy
+from comc_utils.sentences.labels import label_prompt
 
 SEEN = ("cup", "fish", "key", "tree")
 WANTED = ("dog", "cat", "horse")

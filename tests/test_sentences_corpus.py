@@ -14,7 +14,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from comc_utils.errors import CoMCError
-from comc_utils.labels import COCO, VOC2007
 from comc_utils.sentences import (
     Record,
     comc_prompt,
@@ -24,6 +23,7 @@ from comc_utils.sentences import (
     read_corpus,
     write_corpus,
 )
+from comc_utils.sentences.labels import COCO, VOC2007
 
 RECORDS = [
     Record("A dog on a sofa.", ("dog", "sofa"), "test", "prompt", 7),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from comc_utils import sharded_embeddings
-from comc_utils.embedding_cache import EmbeddingCache
 from comc_utils.errors import CoMCError
-from comc_utils.sharded_embeddings import store_in_shards
+from comc_utils.store import shards as sharded_embeddings
+from comc_utils.store.cache import EmbeddingCache
+from comc_utils.store.shards import store_in_shards
 
 N, KEY = 23, {"images": "abc"}
 LOCAL = torch.randn(N, 3, 4, generator=torch.Generator().manual_seed(0)).half()

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from comc_utils.labels import VOC2007
 from comc_utils.sentences import (
     Record,
     comc_prompt,
@@ -17,6 +16,7 @@ from comc_utils.sentences import (
     language_model_corpus,
 )
 from comc_utils.sentences.grammar import Grammar
+from comc_utils.sentences.labels import VOC2007
 
 
 @pytest.fixture(scope="module")

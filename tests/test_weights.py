@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from comc_utils.encoders.weights import read_weights
+from comc_utils.clip.weights import read_weights
 from comc_utils.errors import CoMCError
 
 TENSORS = {"a.weight": torch.arange(60.0).reshape(4, 15), "a.bias": torch.ones(4).half()}

@@ -19,16 +19,16 @@ from language_model_server import FAULTS, LanguageModelServer, running_server, s
 
 from comc_utils.cli import main
 from comc_utils.errors import CoMCError
-from comc_utils.labels import VOC2007
 from comc_utils.sentences import comc_prompt, draw_label_sets, read_corpus
-from comc_utils.sentences.answers import (
+from comc_utils.sentences.labels import VOC2007
+from comc_utils.sentences.llm.answers import (
     Answer,
     Journal,
     Origin,
     PassingFaultError,
 )
-from comc_utils.sentences.cleaning import CleaningPolicy
-from comc_utils.sentences.writing import Budget, Patience, write_sentences
+from comc_utils.sentences.llm.cleaning import CleaningPolicy
+from comc_utils.sentences.llm.writing import Budget, Patience, write_sentences
 
 KEY = "sk-verydistinctive-0123456789abcdef"
 SOON = Patience(tries=10, first_wait=0.001, longest_wait=0.01)

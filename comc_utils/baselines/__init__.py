@@ -1,6 +1,5 @@
 """The methods that the paper compares with, one file each."""
 
-from comc_utils.baselines.base import LabelledImages, LabelledText, Method, Recogniser, Task
 from comc_utils.baselines.clip_dpt import ClipDpt, clip_dpt_scores
 from comc_utils.baselines.conse import ConSE
 from comc_utils.baselines.coop import CoOp
@@ -12,8 +11,9 @@ from comc_utils.baselines.prompt_ensemble import PromptEnsemble
 from comc_utils.baselines.ridge import RidgeClassifier
 from comc_utils.baselines.sgd import Sgd
 from comc_utils.baselines.tai_dpt import TaiDpt
-from comc_utils.baselines.text_classifier import TextClassifier
 from comc_utils.baselines.zero_shot_clip import ZeroShotClip, zero_shot_scores
+from comc_utils.method.comc import TextClassifier
+from comc_utils.method.protocol import LabelledImages, LabelledText, Method, Recogniser, Task
 
 __all__ = [
     "ClipDpt",

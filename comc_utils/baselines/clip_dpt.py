@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from comc_utils.baselines.base import Task
 from comc_utils.baselines.zero_shot_clip import zero_shot_scores
-from comc_utils.encoders import ImageEmbeddings
+from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
+from comc_utils.method.protocol import Task
 
 
 @dataclass(frozen=True, eq=False)

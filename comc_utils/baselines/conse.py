@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from comc_utils.baselines.base import Task
-from comc_utils.encoders import ImageEmbeddings
+from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
+from comc_utils.method.protocol import Task
 
 
 @dataclass(frozen=True, eq=False)

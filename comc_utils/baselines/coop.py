@@ -9,14 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from comc_utils.baselines.base import Task
 from comc_utils.baselines.prompts import (
     PromptTower,
     random_contexts,
 )
 from comc_utils.baselines.sgd import Sgd
 from comc_utils.baselines.zero_shot_clip import ClassPrompts
-from comc_utils.classifier import ranking_loss
+from comc_utils.method.classifier import ranking_loss
+from comc_utils.method.protocol import Task
 
 EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 """By images a class, in section 4.1 of CoOp's paper."""

@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from comc_utils.baselines.base import Task
 from comc_utils.baselines.dual_prompts import DualPrompts
 from comc_utils.baselines.prompts import (
     PromptTower,
@@ -17,8 +16,9 @@ from comc_utils.baselines.prompts import (
     random_contexts,
 )
 from comc_utils.baselines.sgd import Sgd
-from comc_utils.classifier import ranking_loss
 from comc_utils.errors import CoMCError
+from comc_utils.method.classifier import ranking_loss
+from comc_utils.method.protocol import Task
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from comc_utils.baselines.base import Task
 from comc_utils.baselines.prompts import PromptTower, random_contexts
 from comc_utils.baselines.sgd import Sgd
-from comc_utils.encoders import ImageEmbeddings
+from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.losses import asymmetric_loss
+from comc_utils.method.losses import asymmetric_loss
+from comc_utils.method.protocol import Task
 
 _CHUNK = 256
 _LOSS_WEIGHT = 0.01

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from comc_utils.baselines.prompts import pool_regions
-from comc_utils.encoders import ImageEmbeddings
+from comc_utils.clip import ImageEmbeddings
 
 _CHUNK = 256
 

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from comc_utils.baselines.base import Task
 from comc_utils.baselines.sgd import Sgd
-from comc_utils.encoders import ImageEmbeddings
+from comc_utils.clip import ImageEmbeddings
+from comc_utils.method.protocol import Task
 
 
 @dataclass(frozen=True, eq=False)

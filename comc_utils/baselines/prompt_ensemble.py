@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch.nn.functional import normalize
 
-from comc_utils.baselines.base import Task
 from comc_utils.baselines.zero_shot_clip import ClassPrompts
+from comc_utils.method.protocol import Task
 
 from open_clip import OPENAI_IMAGENET_TEMPLATES  # isort: skip (after the encoders)
 

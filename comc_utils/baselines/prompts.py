@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from comc_utils.encoders import Clip
-from comc_utils.encoders.text import embed_tokens, features_after, is_causal, text_lengths
+from comc_utils.clip import Clip
+from comc_utils.clip.text import embed_tokens, features_after, is_causal, text_lengths
 from comc_utils.errors import CoMCError
 
 ALL = slice(None)

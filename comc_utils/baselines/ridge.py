@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from sklearn.linear_model import Ridge
 
-from comc_utils.baselines.base import Task
-from comc_utils.baselines.text_classifier import FusedClassifier
-from comc_utils.classifier import LinearClassifier
-from comc_utils.presets import Preset
+from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.comc import FusedClassifier
+from comc_utils.method.presets import Preset
+from comc_utils.method.protocol import Task
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import trange
 
-from comc_utils.classifier import learning_rate
 from comc_utils.errors import CoMCError
+from comc_utils.method.classifier import learning_rate
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from comc_utils.baselines.base import LabelledText, Task
 from comc_utils.baselines.dual_prompts import DualPrompts
 from comc_utils.baselines.prompts import (
     PromptTower,
@@ -18,8 +17,9 @@ from comc_utils.baselines.prompts import (
     random_contexts,
 )
 from comc_utils.baselines.sgd import Sgd
-from comc_utils.classifier import ranking_loss
 from comc_utils.errors import CoMCError
+from comc_utils.method.classifier import ranking_loss
+from comc_utils.method.protocol import LabelledText, Task
 
 
 @dataclass(frozen=True)

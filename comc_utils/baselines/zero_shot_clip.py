@@ -8,9 +8,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from comc_utils.baselines.base import Task
-from comc_utils.encoders import ImageEmbeddings
+from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
+from comc_utils.method.protocol import Task
 
 
 @dataclass(frozen=True, eq=False)

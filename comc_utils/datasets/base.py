@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from comc_utils.datasets.image_files import image_errors, name_some
 from comc_utils.errors import CoMCError
-from comc_utils.labels import check_label_names
+from comc_utils.sentences.labels import check_label_names
 
 UNIT_TOLERANCE = 1e-3
 """Largest distance of a unit vector's norm from 1; half-precision files stay below 1e-3."""

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.datasets.image_files import check_count, find_files, name_some
 from comc_utils.errors import CoMCError
-from comc_utils.labels import COCO
+from comc_utils.sentences.labels import COCO
 
 N_IMAGES = {"val2014": 40_504, "train2014": 82_783}
 """Images of each split."""

@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from comc_utils.atomic import atomic_path
 from comc_utils.datasets.fetch import FetchError, fetch
 from comc_utils.datasets.nuswide import ADDRESS as NUSWIDE_ADDRESS
 from comc_utils.errors import CoMCError
+from comc_utils.store.atomic import atomic_path
 
 UNPACKED_FOLDER = ".unpacked"
 """Holds, for each archive that was unpacked completely, the list of its files."""

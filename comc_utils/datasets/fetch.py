@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 from tqdm.auto import tqdm
 
 from comc_utils.errors import CoMCError
-from comc_utils.paths import cache_dir
+from comc_utils.store.paths import cache_dir
 
 ATTEMPTS = 5
 TIMEOUT_SECONDS = (10, 30)

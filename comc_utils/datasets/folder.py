@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.datasets.image_files import find_files, name_some
 from comc_utils.errors import CoMCError
-from comc_utils.labels import LabelSet, check_label_names
+from comc_utils.sentences.labels import LabelSet, check_label_names
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Endings, in any case, of the files that are taken for images; what they hold decides later."""

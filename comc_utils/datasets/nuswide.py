@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.datasets.image_files import check_count, find_files
 from comc_utils.errors import CoMCError
-from comc_utils.labels import NUSWIDE
+from comc_utils.sentences.labels import NUSWIDE
 
 ADDRESS = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
 """Where lists and labels are, and how to ask for the images."""

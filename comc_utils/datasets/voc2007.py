@@ -12,7 +12,7 @@ from jaxtyping import Int
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.datasets.image_files import check_count, find_files, name_some
 from comc_utils.errors import CoMCError
-from comc_utils.labels import VOC2007
+from comc_utils.sentences.labels import VOC2007
 
 N_IMAGES = {"test": 4952, "trainval": 5011, "train": 2501, "val": 2510}
 """Images of each split, by the official lists."""

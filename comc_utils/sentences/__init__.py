@@ -1,11 +1,5 @@
 """Label sets to sentences, and the corpus file that keeps them. Knows nothing of CLIP."""
 
-from comc_utils.sentences.cleaning import (
-    CleaningPolicy,
-    CleaningReport,
-    clean_answer,
-    clean_answers,
-)
 from comc_utils.sentences.corpus import (
     Record,
     SentenceGenerator,
@@ -14,17 +8,13 @@ from comc_utils.sentences.corpus import (
     read_corpus,
     write_corpus,
 )
+from comc_utils.sentences.instructions import comc_prompt
 from comc_utils.sentences.label_sets import draw_label_sets
-from comc_utils.sentences.prompts import comc_prompt
 from comc_utils.sentences.shipped import language_model_corpus
 
 __all__ = [
-    "CleaningPolicy",
-    "CleaningReport",
     "Record",
     "SentenceGenerator",
-    "clean_answer",
-    "clean_answers",
     "comc_prompt",
     "distinct_share",
     "draw_label_sets",

@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import UInt8
 
-from comc_utils.atomic import atomic_path
 from comc_utils.errors import CoMCError
-from comc_utils.labels import check_label_names
+from comc_utils.sentences.labels import check_label_names
+from comc_utils.store.atomic import atomic_path
 
 
 @dataclass(frozen=True)

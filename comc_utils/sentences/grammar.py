@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from comc_utils.english import article, enumerate_phrases, plural
 from comc_utils.errors import CoMCError
-from comc_utils.labels import LabelSet
 from comc_utils.sentences import lexicon
 from comc_utils.sentences.corpus import Record
-from comc_utils.sentences.prompts import comc_prompt
+from comc_utils.sentences.english import article, enumerate_phrases, plural
+from comc_utils.sentences.instructions import comc_prompt
+from comc_utils.sentences.labels import LabelSet
 
 RICHNESS = ("list", "relations", "full")
 """From a bare enumeration, over relations, numbers and places, to actions, light and openings."""

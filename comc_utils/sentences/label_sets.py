@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from comc_utils.errors import CoMCError
-from comc_utils.labels import check_label_names
+from comc_utils.sentences.labels import check_label_names
 
 
 def draw_label_sets(

@@ -6,7 +6,7 @@ ordinary countable thing.
 
 from __future__ import annotations
 
-from comc_utils.label_words import NAMES_WITHOUT_ARTICLE
+from comc_utils.sentences.label_words import NAMES_WITHOUT_ARTICLE
 
 KINDS: dict[str, frozenset[str]] = {
     kind: frozenset(names.split(", "))

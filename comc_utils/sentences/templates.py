@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from comc_utils.labels import label_prompt
+from comc_utils.clip.torchvision_ops import ensure_torchvision_imports
 from comc_utils.sentences.corpus import Record
-from comc_utils.torchvision_ops import ensure_torchvision_imports
+from comc_utils.sentences.labels import label_prompt
 
 PLAIN_COPIES = 9
 """Copies of the plain prompt for each class, as the released code has them."""

@@ -1,0 +1,263 @@
+"""The image tower: one forward pass for an image's global embedding and its local ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from open_clip import image_transform
+from open_clip.model import get_model_preprocess_cfg
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import VisionTransformer
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torchvision.transforms import Compose
+
+from comc_utils.clip.resnet import ResNetTower
+from comc_utils.clip.vit import vit_features
+from comc_utils.errors import CoMCError
+
+# open_clip's words for the two ways to fill the square input.
+_RESIZE_MODES = {"crop": "shortest", "plain": "squash"}
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbeddings:
+    """Unit vectors of n images.
+
+    Attributes
+    ----------
+    global_embeddings : Tensor [n, d]
+        One vector an image, as open_clip's ``encode_image`` gives it.
+    global_without_position : Tensor [n, d]
+        The same from an attention pool that leaves its positional embedding out, as the authors'
+        released code does. A vision transformer adds its own at the input: there both are one.
+    local_embeddings : Tensor [n, K, d] or None
+        One vector a region, row by row from the top left (v_j^l of the paper).
+    """
+
+    global_embeddings: Float[Tensor, "n d"]
+    global_without_position: Float[Tensor, "n d"]
+    local_embeddings: Float[Tensor, "n k d"] | None
+
+
+def make_image_tower(
+    model: nn.Module, local: Literal["value", "patch"] | None
+) -> Callable[
+    [Float[Tensor, "n 3 height width"]],
+    tuple[Float[Tensor, "n d"], Float[Tensor, "n d"], Float[Tensor, "n k d"] | None],
+]:
+    """Make the function that runs the image tower once for global and local embeddings.
+
+    Parameters
+    ----------
+    model : nn.Module
+        open_clip's model, whose weights are those of now: a ModifiedResNet's are copied.
+    local : {"value", "patch"} or None
+        See `Clip.encode_images`.
+
+    Returns
+    -------
+    callable
+        From preprocessed images [n, 3, height, width] to global embeddings with and without the
+        attention pool's positional embedding, [n, d] each, and local ones [n, K, d] or None; not
+        normalised.
+
+    Raises
+    ------
+    CoMCError
+        The tower has no such local embeddings.
+    """
+    visual = model.visual
+    if isinstance(visual, ModifiedResNet):
+        if local == "patch":
+            raise CoMCError(
+                'A ModifiedResNet has no patch tokens in the embedding space; use local="value".'
+            )
+        return ResNetTower(visual, local is not None)
+    if local is None:
+
+        def embed_whole(pixels: Tensor) -> tuple[Tensor, Tensor, None]:
+            whole = model.encode_image(pixels)
+            return whole, whole, None
+
+        return embed_whole
+    if isinstance(visual, VisionTransformer):
+
+        def embed(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            whole, regions = vit_features(visual, pixels, local)
+            return whole, whole, regions
+
+        return embed
+    raise CoMCError(
+        f"Local embeddings of the image tower {type(visual).__name__} are not known; use "
+        "local=None or a model with a ModifiedResNet or a VisionTransformer."
+    )
+
+
+def embed_batches(
+    tower: Callable[[Tensor], Sequence[Tensor | None]],
+    scale: Callable[[Tensor], Tensor],
+    batches: Iterable[UInt8[Tensor, "n height width 3"]],
+    device: torch.device,
+) -> Iterator[list[Float[Tensor, "n ..."] | None]]:
+    """Run an image tower over batches, one batch behind the reading.
+
+    A batch is given out once the next one is queued, so that a GPU has work while results travel.
+
+    Parameters
+    ----------
+    tower : callable
+        From `make_image_tower`.
+    scale : callable
+        From 8-bit images to the tower's input, of `make_transforms`.
+    batches : iterable of Tensor [n, height, width, 3]
+        8-bit images, in pinned memory where the device is a GPU.
+    device : torch.device
+        Where the tower runs: in half precision on CUDA (torch's autocast), else in float32.
+
+    Yields
+    ------
+    list of Tensor or None
+        What the tower gives for a batch, as unit vectors in float32 on the CPU.
+    """
+    queued = None
+    for batch in batches:
+        waiting, queued = queued, _queue_batch(tower, scale, batch, device)
+        if waiting is not None:
+            yield _wait_for(*waiting)
+    if queued is not None:
+        yield _wait_for(*queued)
+
+
+def _queue_batch(
+    tower: Callable[[Tensor], Sequence[Tensor | None]],
+    scale: Callable[[Tensor], Tensor],
+    batch: UInt8[Tensor, "n height width 3"],
+    device: torch.device,
+) -> tuple[list[Tensor | None], torch.cuda.Event | None]:
+    on_gpu = device.type == "cuda"
+    half = torch.autocast("cuda", torch.float16) if on_gpu else nullcontext()
+    with torch.inference_mode():
+        pixels = scale(batch.to(device, non_blocking=on_gpu))
+        with half:
+            parts = tower(pixels)
+        # A copy from a GPU that does not block lands in pinned memory, and may still be on its way.
+        embeddings = [
+            None if part is None else normalize(part.float(), dim=-1).to("cpu", non_blocking=on_gpu)
+            for part in parts
+        ]
+        if not on_gpu:
+            return embeddings, None
+        done = torch.cuda.Event()
+        done.record(torch.cuda.current_stream(device))
+        return embeddings, done
+
+
+def _wait_for(
+    embeddings: list[Tensor | None], done: torch.cuda.Event | None
+) -> list[Tensor | None]:
+    if done is not None:
+        done.synchronize()
+    return embeddings
+
+
+def make_transforms(
+    model: nn.Module, resize: Literal["crop", "plain"]
+) -> tuple[
+    Callable[[Image.Image], UInt8[Tensor, "height width 3"]],
+    Callable[[UInt8[Tensor, "n height width 3"]], Float[Tensor, "n 3 height width"]],
+]:
+    """Build open_clip's evaluation preprocessing for a model, in two halves.
+
+    The first works image by image and gives a quarter of the bytes that the second does.
+
+    Parameters
+    ----------
+    model : nn.Module
+        open_clip's model; its input size, interpolation, mean and standard deviation are used.
+    resize : {"crop", "plain"}
+        Shorter side to the input size and central crop, or the whole image squeezed into the
+        square.
+
+    Returns
+    -------
+    crop : callable
+        From an RGB image to its resized pixels [height, width, 3].
+    scale : callable
+        From pixels of n images [n, height, width, 3] to the model's input [n, 3, height, width], in
+        torch's channels-last layout.
+
+    Raises
+    ------
+    CoMCError
+        ``resize`` is neither of the two.
+    """
+    if resize not in _RESIZE_MODES:
+        raise CoMCError(f'Unknown resize {resize!r}; use "crop" or "plain".')
+    settings = get_model_preprocess_cfg(model)
+    steps = image_transform(
+        model.visual.image_size,
+        is_train=False,
+        mean=settings["mean"],
+        std=settings["std"],
+        interpolation=settings["interpolation"],
+        resize_mode=_RESIZE_MODES[resize],
+    ).transforms
+    # open_clip's last two steps make a float tensor of an image and normalise it.
+    to_size, normalise = Compose(steps[:-2]), steps[-1]
+
+    def crop(image: Image.Image) -> Tensor:
+        return torch.from_numpy(np.array(to_size(image)))
+
+    def scale(batch: Tensor) -> Tensor:
+        return normalise(batch.permute(0, 3, 1, 2).float().div(255))
+
+    return crop, scale
+
+
+def open_rgb(images: Sequence[Image.Image], index: int) -> Image.Image:
+    """Take one image of a sequence and decode it.
+
+    Parameters
+    ----------
+    images : sequence of PIL.Image.Image
+        May open its images on demand.
+    index : int
+        Which one.
+
+    Returns
+    -------
+    PIL.Image.Image
+        In RGB. Converted before any resizing, since Pillow resizes palette images without
+        interpolation.
+
+    Raises
+    ------
+    CoMCError
+        The image does not open or decode, or is no image.
+    """
+    image = None
+    try:
+        image = images[index]
+        if not isinstance(image, Image.Image):
+            raise CoMCError(
+                f"Item {index} of the images is of type {type(image).__name__}; "
+                "give a sequence of PIL images."
+            )
+        return image.convert("RGB")
+    except CoMCError:
+        raise
+    # What Pillow raises for damaged files: a SyntaxError for some PNGs, too.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        filename = getattr(image, "filename", "")
+        where = f"Image {index}" + (f" ({filename})" if filename else "")
+        raise CoMCError(
+            f"{where} does not open: {error}. Replace the file or leave it out of the data set."
+        ) from None

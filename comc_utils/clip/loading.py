@@ -1,0 +1,300 @@
+"""Build a CLIP model and load its weights, or say clearly why not."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.convert import convert_state_dict
+from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+
+from comc_utils.clip.model import Clip
+from comc_utils.clip.weights import WeightsFile, read_weights
+from comc_utils.errors import CoMCError
+from comc_utils.store.fingerprint import hash_tensors
+
+_QUICKGELU = "-quickgelu"
+_RESNET_STRIDE = 32
+"""Input pixels per cell of a ModifiedResNet's last feature map, along each side."""
+
+
+def load_clip(
+    name: str,
+    weights: str | Path | None,
+    *,
+    tokenizer: Callable[[list[str], int], Tensor] | None = None,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+    plain_gelu: bool = False,
+    image_size: int | None = None,
+) -> Clip:
+    """Load a CLIP model of open_clip's.
+
+    The activation function is not a weight, so loading OpenAI's weights into the plain-GELU model
+    of the same shapes succeeds and gives wrong embeddings. Here it cannot happen unnoticed: a tag
+    whose recorded activation is not the model's is refused, so is a file in OpenAI's own layout
+    with a plain name, and for any other file with a plain name that has a ``-quickgelu`` twin the
+    caller must state the activation, because the file does not.
+
+    Parameters
+    ----------
+    name : str
+        A name of ``open_clip.list_models()``: open_clip's own (``RN50-quickgelu``,
+        ``ViT-B-32-quickgelu``, ...) or one added by ``open_clip.add_model_config``.
+    weights : str, Path or None
+        A tag of ``open_clip.list_pretrained()`` for this model, e.g. ``"openai"`` (downloaded
+        once); or the path of a file: safetensors, OpenAI's TorchScript archive, or a PyTorch
+        checkpoint; or None for random weights. A string that is a tag of the model is taken as a
+        tag.
+    tokenizer : callable, optional
+        ``tokenizer(texts, context_length)`` gives token ids [n, context_length], e.g. an
+        ``open_clip.SimpleTokenizer`` with its own ``bpe_path``. By default open_clip's for the
+        name.
+    device : str or torch.device
+        Where the towers run.
+    seed : int
+        Of the random weights; without effect where weights are given.
+    plain_gelu : bool
+        The caller's word that a weights file was trained with plain GELU (LAION's, DataComp's).
+        Needed only for a file and a plain name that has a ``-quickgelu`` twin.
+    image_size : int, optional
+        Side of the square input in pixels, where it is not to be the model's own (224 for most): a
+        multiple of 32 for a ModifiedResNet, of the patch for a vision transformer. The positional
+        embedding is interpolated as open_clip does for fine-tuning (bicubic, antialiased), its
+        first token kept; every other weight stays. The number of local embeddings K grows with the
+        square of it, and so does the time, more than that for a vision transformer.
+
+    Returns
+    -------
+    Clip
+        In float32 and evaluation mode.
+
+    Raises
+    ------
+    CoMCError
+        Unknown name or tag; weights missing, damaged, unsafe, of another architecture or
+        activation; a tokenizer of another vocabulary; a download that failed; an input size that
+        the image tower cannot have.
+    """
+    config = _model_config(name)
+    tag = get_pretrained_cfg(name, weights) if isinstance(weights, str) else {}
+    file = None
+    if tag:
+        _check_tag_activation(name, str(weights), config, tag)
+        file, path = _read_tag(name, str(weights), tag)
+    elif weights is not None:
+        path = Path(weights)
+        if isinstance(weights, str) and not path.exists():
+            tags = open_clip.list_pretrained_tags_by_model(name)
+            raise CoMCError(
+                f"{weights!r} is neither a file nor a weights tag of model {name!r}; "
+                f"its tags: {', '.join(tags) or 'none'}."
+            )
+        file = read_weights(path)
+        _check_file_activation(name, path, file, plain_gelu)
+
+    model = _build_model(name, tag, device, seed)
+    if file is not None:
+        _load_tensors(model, name, path, file.tensors)
+    if image_size is not None:
+        model = _at_image_size(model, name, tag, device, image_size)
+    if isinstance(model.visual, ModifiedResNet):
+        # Convolutions are faster in this memory layout, on CPUs as well.
+        model.visual.to(memory_format=torch.channels_last)
+    return Clip(
+        name=name,
+        fingerprint=hash_tensors(model.state_dict()),
+        embedding_dim=config["embed_dim"],
+        model=model.eval().requires_grad_(False),
+        tokenizer=_matching_tokenizer(name, model, tokenizer),
+    )
+
+
+def _model_config(name: str) -> dict[str, Any]:
+    names = open_clip.list_models()
+    if name not in names:
+        similar = difflib.get_close_matches(name, names, n=3)
+        hint = f"did you mean {' or '.join(similar)}? " if similar else ""
+        raise CoMCError(
+            f"Unknown model {name!r}: {hint}open_clip.list_models() shows all {len(names)} names."
+        )
+    return open_clip.get_model_config(name)
+
+
+def _check_tag_activation(
+    name: str, weights: str, config: Mapping[str, Any], tag: Mapping[str, Any]
+) -> None:
+    trained_with_quick_gelu = tag.get("quick_gelu", False)
+    if trained_with_quick_gelu == config.get("quick_gelu", False):
+        return
+    right = name + _QUICKGELU if trained_with_quick_gelu else name.removesuffix(_QUICKGELU)
+    trained, built = ("QuickGELU", "GELU") if trained_with_quick_gelu else ("GELU", "QuickGELU")
+    raise CoMCError(
+        f"Weights {weights!r} were trained with {trained}, but model {name!r} is built with "
+        f"{built} and would give wrong embeddings; use the model name {right!r}."
+    )
+
+
+def _check_file_activation(name: str, path: Path, file: WeightsFile, plain_gelu: bool) -> None:
+    twin = name + _QUICKGELU
+    if twin not in open_clip.list_models():
+        return
+    if file.openai_layout:
+        raise CoMCError(
+            f"Weights file {path} is OpenAI's, trained with QuickGELU, but model {name!r} is built "
+            f"with GELU and would give wrong embeddings; use the model name {twin!r}."
+        )
+    if not plain_gelu:
+        raise CoMCError(
+            f"Weights file {path} does not say which activation it was trained with: use the model "
+            f"name {twin!r} if it is OpenAI's, or pass plain_gelu=True if it was trained with GELU."
+        )
+
+
+def _read_tag(name: str, weights: str, tag: Mapping[str, Any]) -> tuple[WeightsFile, Path]:
+    try:
+        path = Path(download_pretrained(dict(tag)))
+    # The hub's client, urllib and open_clip's checksum raise exceptions of many kinds.
+    except Exception as error:
+        raise CoMCError(
+            f"Weights {weights!r} of model {name!r} could not be downloaded "
+            f"({type(error).__name__}); check the network, or fetch the file elsewhere and give "
+            "its path."
+        ) from error
+    return read_weights(path), path
+
+
+def _build_model(
+    name: str,
+    tag: Mapping[str, Any],
+    device: str | torch.device,
+    seed: int = 0,
+    image_size: int | None = None,
+) -> nn.Module:
+    # open_clip initialises from torch's global generator; the fork gives the caller's state back.
+    with _quiet_logging(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return open_clip.create_model(
+                name,
+                device=device,
+                pretrained_image=False,
+                pretrained_text=False,
+                force_image_size=image_size,
+                force_preprocess_cfg=dict(tag),
+            )
+        # Towers of timm and transformers bring their own exceptions, network errors among them.
+        except Exception as error:
+            raise CoMCError(
+                f"Model {name!r} could not be built by open_clip on device {str(device)!r}: {error}"
+            ) from error
+
+
+@contextmanager
+def _quiet_logging() -> Iterator[None]:
+    """Silence open_clip's warning of random weights, given though weights are loaded after."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(previous)
+
+
+def _load_tensors(model: nn.Module, name: str, path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Load strictly. open_clip would also stretch positional embeddings of another image size."""
+    state = convert_state_dict(model, dict(tensors))
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    expected = model.state_dict()
+    # Buffers that a state dict leaves out, but a TorchScript archive holds (the causal mask).
+    derived = {key for key, _ in model.named_buffers()} - expected.keys()
+    state = {key: value for key, value in state.items() if key not in derived}
+    for key in ("logit_scale", "logit_bias"):  # a number in some files, a vector of one in others
+        if key in state and key in expected and state[key].numel() == expected[key].numel():
+            state[key] = state[key].reshape(expected[key].shape)
+
+    problems = [f"{key} is missing" for key in expected if key not in state]
+    problems += [f"{key} is not part of the model" for key in state if key not in expected]
+    problems += [
+        f"{key} has shape {tuple(state[key].shape)} where {tuple(value.shape)} is expected"
+        for key, value in expected.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    if problems:
+        raise CoMCError(
+            f"Weights file {path} is not of model {name!r}: {problems[0]} ({len(problems)} such "
+            "differences); give the name of the model that the file was made for."
+        )
+    model.load_state_dict(state)
+
+
+def _at_image_size(
+    model: nn.Module,
+    name: str,
+    tag: Mapping[str, Any],
+    device: str | torch.device,
+    image_size: int,
+) -> nn.Module:
+    """Give the model for another input size, with the same weights."""
+    visual = model.visual
+    if isinstance(visual, ModifiedResNet):
+        own_size, stride = visual.image_size, _RESNET_STRIDE
+        key = "visual.attnpool.positional_embedding"
+    elif isinstance(visual, VisionTransformer):
+        own_size, stride = visual.image_size[0], visual.patch_size[0]
+        key = "visual.positional_embedding"
+    else:
+        raise CoMCError(
+            f"The input size of the image tower {type(visual).__name__} of model {name!r} cannot be "
+            "changed; leave image_size out, or use a ModifiedResNet or a VisionTransformer."
+        )
+    if image_size == own_size:
+        return model
+    # Between multiples the grid, and with it the weights' fingerprint, would stay the same.
+    if image_size < stride or image_size % stride or own_size % stride:
+        raise CoMCError(
+            f"image_size is {image_size}; the image tower of model {name!r}, made for {own_size} "
+            f"pixels, can be changed from one multiple of {stride} to another."
+        )
+    state = model.state_dict()
+    # open_clip's function looks for the embedding where vision transformers have it, and for the
+    # grid in an attribute that only they have: by itself it leaves an attention pool's as it is.
+    embedding = {"visual.positional_embedding": state[key]}
+    grid = SimpleNamespace(grid_size=(image_size // stride, image_size // stride))
+    resize_pos_embed(embedding, SimpleNamespace(visual=grid))
+    resized = _build_model(name, tag, device, image_size=image_size)
+    resized.load_state_dict(state | {key: embedding["visual.positional_embedding"]})
+    return resized
+
+
+def _matching_tokenizer(
+    name: str, model: nn.Module, tokenizer: Callable[[list[str], int], Tensor] | None
+) -> Callable[[list[str], int], Tensor]:
+    if tokenizer is None:
+        try:
+            tokenizer = open_clip.get_tokenizer(name)
+        # As above: the tokenizer may be transformers', from the network.
+        except Exception as error:
+            raise CoMCError(
+                f"The tokenizer of model {name!r} could not be made ({error}); pass one as "
+                "`tokenizer`."
+            ) from error
+    given, expected = getattr(tokenizer, "vocab_size", None), getattr(model, "vocab_size", None)
+    if None not in (given, expected) and given != expected:
+        raise CoMCError(
+            f"Model {name!r} expects a vocabulary of {expected} tokens, the tokenizer has {given}; "
+            "pass the model's own tokenizer as `tokenizer`."
+        )
+    return tokenizer

@@ -1,0 +1,95 @@
+"""One method against another: a difference in mAP with what chance could do to it.
+
+Two kinds of chance: other images (paired bootstrap) and other seeds (the spread of the same difference). A
+verdict needs both, never a bare difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from comc_utils.errors import CoMCError
+from comc_utils.evaluation.metrics import bootstrap_map_difference, mean_average_precision
+
+
+class Comparison(TypedDict):
+    """A first method minus a second one, in points (percent of mAP, or what else was measured)."""
+
+    difference: float
+    """With the first seed."""
+    low: float
+    """95 % interval of the difference over images, paired."""
+    high: float
+    over_seeds: list[float]
+    """The difference with each seed, the first included; empty where nothing is random."""
+
+
+def map_percent(
+    scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"]
+) -> float:
+    """`mean_average_precision` in percent, as the paper's tables give it.
+
+    Parameters
+    ----------
+    scores, labels : array of shape (n, N)
+
+    Returns
+    -------
+    float
+        In [0, 100].
+    """
+    return 100 * mean_average_precision(scores, labels).value
+
+
+def compare(
+    first: Sequence[Float[ArrayLike, "n n_labels"]],
+    second: Sequence[Float[ArrayLike, "n n_labels"]],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    seed: int,
+) -> Comparison:
+    """Compare two methods' mAP on the same images.
+
+    Parameters
+    ----------
+    first, second : sequence of array of shape (n, N)
+        Scores, one array a seed; a method without chance gives one array, which is used with every seed
+        of the other.
+    labels : array of shape (n, N)
+        0 or 1.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Comparison
+        Rounded to 4 digits: a ten-thousandth of a point.
+
+    Raises
+    ------
+    CoMCError
+        As `bootstrap_map_difference`; and where both have several seeds, but not the same number.
+    """
+    lengths = {len(first), len(second)} - {1}
+    if not first or not second or len(lengths) > 1:
+        raise CoMCError(
+            f"{len(first)} seeds of the first method cannot be paired with {len(second)} of the "
+            "second; give the same number, or one for a method without chance."
+        )
+    interval = bootstrap_map_difference(first[0], second[0], labels, seed=seed)
+    over_seeds = []
+    if lengths:
+        n_seeds = lengths.pop()
+        maps = [[map_percent(scores, labels) for scores in method] for method in (first, second)]
+        a, b = (values * n_seeds if len(values) == 1 else values for values in maps)
+        over_seeds = [round(x - y, 4) for x, y in zip(a, b, strict=True)]
+    return Comparison(
+        difference=round(100 * interval.value, 4),
+        low=round(100 * interval.low, 4),
+        high=round(100 * interval.high, 4),
+        over_seeds=over_seeds,
+    )

@@ -1,0 +1,1 @@
+"""CoMC itself: its settings, the classifier and its training, the mapping, the scores."""

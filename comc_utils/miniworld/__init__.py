@@ -1,0 +1,24 @@
+"""The embedded world: scenes that we draw, captions, and small CLIP models that we trained on both."""
+
+from comc_utils.miniworld.models import MODEL_NAMES, register_models, tokenizer, weights_path
+from comc_utils.miniworld.world import (
+    N_PAIRS,
+    N_TEST,
+    WORLD_SEED,
+    load_miniworld,
+    miniworld_scenes,
+    scene_captions,
+)
+
+__all__ = [
+    "MODEL_NAMES",
+    "N_PAIRS",
+    "N_TEST",
+    "WORLD_SEED",
+    "load_miniworld",
+    "miniworld_scenes",
+    "register_models",
+    "scene_captions",
+    "tokenizer",
+    "weights_path",
+]

@@ -1,0 +1,87 @@
+"""The embedded world as a data set: scenes with labels, drawn when they are looked at."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import PIL
+
+from comc_utils.datasets.base import MultiLabelImages
+from comc_utils.miniworld.captions import DISPLAY_NAMES, write_caption
+from comc_utils.miniworld.drawings import (
+    DISTRACTOR_DRAWINGS,
+    DRAWINGS,
+    VOC_DRAWINGS,
+)
+from comc_utils.miniworld.renderer import render
+from comc_utils.miniworld.scenes import Scene, sample_scene
+
+WORLD_SEED = 2024
+"""Seed of the splits that are evaluated; the models were trained on scenes of another seed."""
+N_TEST = 2000
+N_PAIRS = 300
+
+
+def load_miniworld(
+    split: str = "test",
+    n_images: int = N_TEST,
+    *,
+    seed: int = WORLD_SEED,
+    classes: Literal["voc", "distractors", "all"] = "voc",
+) -> MultiLabelImages:
+    """Scenes of a split with their labels.
+
+    Parameters
+    ----------
+    split : str
+        A key of `scenes.SPLITS`; ``test`` shows the drawings that no model has seen.
+    n_images : int
+        Scenes 0 to n_images - 1 of the split.
+    seed : int
+    classes : {"voc", "distractors", "all"}
+        Which classes are labels: VOC2007's 20, the 16 others that scenes show, or both in this order. The
+        images are the same.
+
+    Returns
+    -------
+    MultiLabelImages
+        Images are rendered on demand, 96 pixels on the shorter side.
+    """
+    scenes = miniworld_scenes(split, n_images, seed=seed)
+    names = list(
+        {"voc": VOC_DRAWINGS, "distractors": DISTRACTOR_DRAWINGS, "all": DRAWINGS}[classes]
+    )
+    labels = np.array([[name in s.class_names for name in names] for s in scenes], dtype=np.uint8)
+    return MultiLabelImages(
+        name="miniworld",
+        split=split,
+        class_names=tuple(DISPLAY_NAMES[name] for name in names),
+        labels=labels,
+        ids=tuple(f"{split}-{index:05d}" for index in range(n_images)),
+        load_image=lambda index: render(scenes[index]),
+        fingerprint=_fingerprint(split, n_images, seed),
+    )
+
+
+def miniworld_scenes(split: str, n_scenes: int, *, seed: int = WORLD_SEED) -> tuple[Scene, ...]:
+    """The scenes themselves, for those who want to know what was drawn where."""
+    return tuple(sample_scene(seed, split, index) for index in range(n_scenes))
+
+
+def scene_captions(scenes: tuple[Scene, ...], *, seed: int = WORLD_SEED) -> list[str]:
+    """One caption a scene, for image-text pairs."""
+    return [
+        write_caption(scene, np.random.default_rng((seed, index)))[0]
+        for index, scene in enumerate(scenes)
+    ]
+
+
+def _fingerprint(split: str, n_images: int, seed: int) -> str:
+    """Stands for the pixels: what draws them, and which are drawn."""
+    digest = hashlib.sha256(f"{split} {n_images} {seed} Pillow {PIL.__version__}".encode())
+    for module in ("drawings", "scenes", "renderer"):
+        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,457 @@
+"""From what a language model answered to sentences, with the fate of every piece of the answer.
+
+Language models number, quote, greet, refuse, repeat the question, slip into other languages and stop in
+the middle. `clean_answer` takes one answer apart and decides on each piece; `clean_answers` does so for a
+corpus, where a sentence may also repeat another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Literal
+
+from tqdm.auto import tqdm
+
+from comc_utils.errors import CoMCError
+from comc_utils.sentences.corpus import Record
+from comc_utils.sentences.labels import LabelSet
+from comc_utils.sentences.llm import answer_text as text_rules
+from comc_utils.sentences.llm.answers import Answered
+
+EXACT = "names its labels and no other class"
+OTHERS_TOO = "names its labels and other classes"
+INCOMPLETE = "names some of its labels"
+OFF_TOPIC = "names none of its labels"
+CUT_SHORT = "cut short"
+DUPLICATE = "repeats another sentence"
+NOT_NEEDED = "another sentence of the answer was taken"
+ASKED_AGAIN = "asked again"
+NO_SENTENCE = "no sentence in it"
+
+_KEPT = (EXACT, OTHERS_TOO, INCOMPLETE, OFF_TOPIC)
+_CHOICES = {
+    "sentences": ("first", "all"),
+    "paragraphs": ("split", "keep"),
+    "missing_labels": ("keep", "drop", "ask-again"),
+    "other_labels": ("keep", "drop"),
+    "cut_short": ("keep", "drop"),
+    "duplicates": ("keep", "drop"),
+}
+
+
+@dataclass(frozen=True)
+class CleaningPolicy:
+    """What to do where there is a choice. What is no sentence is always left out.
+
+    Attributes
+    ----------
+    sentences : {"first", "all"}
+        Of an answer with several sentences, take the first of the best, or all. Best is one that names its
+        labels and no other class, then one that names its labels, then one that names some, then any.
+    paragraphs : {"split", "keep"}
+        Several sentences on one line, or under one number, are candidates each on its own (one that
+        begins with "they", "it" and the like is no candidate), or one text together.
+    missing_labels : {"keep", "drop", "ask-again"}
+        For a sentence that does not name all its labels. "ask-again" drops it, too, after the last
+        attempt.
+    attempts : int
+        How often at most a label set is asked about with "ask-again", the first time included.
+    other_labels : {"keep", "drop"}
+        For a sentence that names other classes of the label set, too.
+    cut_short : {"keep", "drop"}
+        For a last sentence without a final mark, where the model was stopped, did not say why it ended,
+        or ended on a word that none ends on. Any other sentence without one is given a full stop.
+    duplicates : {"keep", "drop"}
+        For a sentence that an earlier one of the corpus repeats, case and punctuation aside.
+    min_words, max_words : int
+        Fewer words are no sentence; many more do not fit into CLIP's 77 tokens.
+    max_foreign_share : float
+        Largest share of letters of other scripts than Latin, in [0, 1].
+
+    Raises
+    ------
+    CoMCError
+        For another value.
+    """
+
+    sentences: Literal["first", "all"] = "first"
+    paragraphs: Literal["split", "keep"] = "split"
+    missing_labels: Literal["keep", "drop", "ask-again"] = "keep"
+    attempts: int = 3
+    other_labels: Literal["keep", "drop"] = "keep"
+    cut_short: Literal["keep", "drop"] = "drop"
+    duplicates: Literal["keep", "drop"] = "drop"
+    min_words: int = 3
+    max_words: int = 60
+    max_foreign_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise CoMCError(
+                    f"The cleaning policy's {name} is {getattr(self, name)!r}; "
+                    f"choose among {', '.join(choices)}."
+                )
+        if self.attempts < 1 or not 1 <= self.min_words <= self.max_words:
+            raise CoMCError(
+                f"The cleaning policy has {self.attempts} attempts and {self.min_words} to "
+                f"{self.max_words} words; give at least 1 attempt, and at least 1 word."
+            )
+        if not 0 <= self.max_foreign_share <= 1:
+            raise CoMCError(
+                f"The cleaning policy's max_foreign_share is {self.max_foreign_share}; "
+                "give a share from 0 to 1."
+            )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of an answer and what became of it.
+
+    Attributes
+    ----------
+    raw : str
+        As the model wrote it, apart from white space.
+    text : str
+        As a sentence; empty where nothing remained.
+    fate : str
+        One of the reasons that the report counts.
+    kept : bool
+        Whether it is a sentence of the corpus.
+    repairs : tuple of str
+        What was taken from it or put right.
+    """
+
+    raw: str
+    text: str
+    fate: str
+    kept: bool = False
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CleanedAnswer:
+    """An answer taken apart.
+
+    Attributes
+    ----------
+    pieces : tuple of Piece
+        In the answer's order; together they are the whole answer.
+    """
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The sentences that are kept."""
+        return tuple(piece.text for piece in self.pieces if piece.kept)
+
+    @property
+    def fate(self) -> str:
+        """What became of the answer: its best sentence's fate, or why it has none."""
+        kept = [piece.fate for piece in self.pieces if piece.kept]
+        if kept:
+            return min(kept, key=_KEPT.index)
+        # Greetings are beside the point where something else stood there, too.
+        fates = [piece.fate for piece in self.pieces]
+        told = [fate for fate in fates if fate not in text_rules.BESIDE_THE_POINT]
+        return (told or fates or [NO_SENTENCE])[0]
+
+    @property
+    def names_its_labels(self) -> bool:
+        """Whether a sentence that is kept names all its labels."""
+        return any(piece.kept and piece.fate in (EXACT, OTHERS_TOO) for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one answer of a corpus.
+
+    Attributes
+    ----------
+    index : int
+        Number of the label set.
+    attempt : int
+        0 for the first question about it.
+    labels : tuple of str
+    fate : str
+    pieces : tuple of Piece
+    """
+
+    index: int
+    attempt: int
+    labels: tuple[str, ...]
+    fate: str
+    pieces: tuple[Piece, ...]
+
+
+@dataclass
+class CleaningReport:
+    """How many answers, pieces and repairs there were, by reason.
+
+    Attributes
+    ----------
+    answers, pieces, repairs : Counter
+        Reason to count.
+    fates : list of Fate
+        One for each answer, in the order of the label sets.
+    """
+
+    answers: Counter[str] = field(default_factory=Counter)
+    pieces: Counter[str] = field(default_factory=Counter)
+    repairs: Counter[str] = field(default_factory=Counter)
+    fates: list[Fate] = field(default_factory=list, repr=False)
+
+    def rows(self) -> list[tuple[str, str, int]]:
+        """Table of the counts.
+
+        Returns
+        -------
+        list of (str, str, int)
+            "answers", "pieces" or "repairs"; reason; count. Largest counts first within each.
+        """
+        return [
+            (unit, reason, count)
+            for unit in ("answers", "pieces", "repairs")
+            for reason, count in getattr(self, unit).most_common()
+        ]
+
+    def add(self, answered: Answered, cleaned: CleanedAnswer, fate: str) -> None:
+        """Count one answer.
+
+        Parameters
+        ----------
+        answered : Answered
+        cleaned : CleanedAnswer
+        fate : str
+            Of the answer as a whole.
+        """
+        self.answers[fate] += 1
+        self.pieces.update(piece.fate for piece in cleaned.pieces)
+        self.repairs.update(repair for piece in cleaned.pieces for repair in piece.repairs)
+        self.fates.append(
+            Fate(answered.index, answered.attempt, answered.labels, fate, cleaned.pieces)
+        )
+
+
+def clean_answer(
+    labels: Sequence[str],
+    answer: str,
+    *,
+    label_set: LabelSet,
+    policy: CleaningPolicy | None = None,
+    prompt: str = "",
+    stopped_by: str = "",
+) -> CleanedAnswer:
+    r"""Take one answer apart and keep its sentence, or sentences.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        The classes that the sentence was to name.
+    answer : str
+        As the model gave it.
+    label_set : LabelSet
+        Reads the classes that a sentence names.
+    policy : CleaningPolicy, optional
+    prompt : str
+        What was asked: an echo of it is no sentence.
+    stopped_by : str
+        Why the model stopped, as servers say it: "stop" of its own accord, "length" where its tokens were
+        used up, '' if unknown.
+
+    Returns
+    -------
+    CleanedAnswer
+
+    Raises
+    ------
+    CoMCError
+        A label that is no class of the label set.
+
+    Examples
+    --------
+    >>> from comc_utils.sentences.labels import VOC2007
+    >>> answer = "Sure, here you are:\n1. A cat naps.\n2. A dog and a cat nap on a rug."
+    >>> clean_answer(["dog", "cat"], answer, label_set=VOC2007).sentences
+    ('A dog and a cat nap on a rug.',)
+    """
+    policy = policy or CleaningPolicy()
+    pieces = _judge(labels, answer, label_set, policy, prompt, stopped_by)
+    return _take(pieces, policy, taken=set())
+
+
+def clean_answers(
+    answers: Iterable[Answered],
+    *,
+    label_set: LabelSet,
+    generator: str,
+    seed: int,
+    policy: CleaningPolicy | None = None,
+    progress: bool = False,
+) -> tuple[list[Record], CleaningReport]:
+    """Make a corpus of answers.
+
+    Parameters
+    ----------
+    answers : iterable of Answered
+        Several attempts at one label set count as one long answer.
+    label_set : LabelSet
+    generator : str
+        Name of the model.
+    seed : int
+        Of the label sets.
+    policy : CleaningPolicy, optional
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    records : list of Record
+        In the order of the label sets.
+    report : CleaningReport
+    """
+    policy = policy or CleaningPolicy()
+    report = CleaningReport()
+    records: list[Record] = []
+    taken: set[str] = set()
+    attempts: dict[int, list[Answered]] = {}
+    for answered in sorted(answers, key=lambda answered: (answered.index, answered.attempt)):
+        attempts.setdefault(answered.index, []).append(answered)
+    for of_one_label_set in tqdm(
+        attempts.values(), desc="cleaning", unit="set", disable=not progress
+    ):
+        judged = [_judge_answered(answered, label_set, policy) for answered in of_one_label_set]
+        # All attempts stand for one label set, so the best sentence of them all is wanted.
+        pieces = iter(_take([piece for some in judged for piece in some], policy, taken).pieces)
+        for answered, some in zip(of_one_label_set, judged, strict=True):
+            cleaned = CleanedAnswer(tuple(islice(pieces, len(some))))
+            is_last = answered is of_one_label_set[-1]
+            report.add(
+                answered, cleaned, cleaned.fate if is_last or cleaned.sentences else ASKED_AGAIN
+            )
+            records += (
+                Record(
+                    text=text,
+                    labels=answered.labels,
+                    generator=generator,
+                    prompt=answered.prompt,
+                    seed=seed,
+                )
+                for text in cleaned.sentences
+            )
+    return records, report
+
+
+def needs_another_answer(
+    answered: Answered, *, label_set: LabelSet, policy: CleaningPolicy
+) -> bool:
+    """Whether a label set is to be asked about once more after this answer.
+
+    Parameters
+    ----------
+    answered : Answered
+        The last answer for the label set.
+    label_set : LabelSet
+    policy : CleaningPolicy
+
+    Returns
+    -------
+    bool
+        Only with the policy "ask-again", where no sentence names all labels and attempts are left.
+    """
+    if policy.missing_labels != "ask-again" or answered.attempt + 1 >= policy.attempts:
+        return False
+    pieces = _judge_answered(answered, label_set, policy)
+    return not _take(pieces, policy, taken=set()).names_its_labels
+
+
+def _judge_answered(answered: Answered, label_set: LabelSet, policy: CleaningPolicy) -> list[Piece]:
+    return _judge(
+        answered.labels,
+        answered.answer,
+        label_set,
+        policy,
+        answered.prompt,
+        answered.stopped_by,
+    )
+
+
+def _judge(
+    labels: Sequence[str],
+    answer: str,
+    label_set: LabelSet,
+    policy: CleaningPolicy,
+    prompt: str,
+    stopped_by: str,
+) -> list[Piece]:
+    """Pieces of an answer; those that may be kept are marked as kept."""
+    unknown = [label for label in labels if label not in label_set.class_names]
+    if unknown:
+        raise CoMCError(
+            f"Label {unknown[0]!r} is no class of {label_set.name}; give the label set that the "
+            "sentences were asked for."
+        )
+    wanted = {label_set.class_names.index(label) for label in labels}
+    fragments = text_rules.split_answer(answer, prompt=prompt, split=policy.paragraphs == "split")
+    pieces = []
+    for position, fragment in enumerate(fragments):
+        is_last = position == len(fragments) - 1
+        fate = fragment.fate or text_rules.objection(
+            fragment.text,
+            min_words=policy.min_words,
+            max_words=policy.max_words,
+            max_foreign_share=policy.max_foreign_share,
+        )
+        if fate:
+            pieces.append(Piece(fragment.raw, fragment.text, fate, repairs=fragment.repairs))
+            continue
+        text, repairs = fragment.text, fragment.repairs
+        if not text_rules.is_finished(text):
+            if is_last and (stopped_by != "stop" or text_rules.breaks_off(text)):
+                repairs = (*repairs, CUT_SHORT)
+                if policy.cut_short == "drop":
+                    pieces.append(Piece(fragment.raw, text, CUT_SHORT, repairs=fragment.repairs))
+                    continue
+            else:
+                text = text.rstrip(" ,;:-") + "."
+                repairs = (*repairs, "full stop added")
+        named = label_set.find(text)
+        fate = _naming(wanted, named)
+        complete = fate in (EXACT, OTHERS_TOO)
+        kept = (complete or policy.missing_labels == "keep") and not (
+            named - wanted and policy.other_labels == "drop"
+        )
+        pieces.append(Piece(fragment.raw, text, fate, kept=kept, repairs=repairs))
+    return pieces
+
+
+def _naming(wanted: set[int], named: set[int]) -> str:
+    if wanted <= named:
+        return EXACT if wanted == named else OTHERS_TOO
+    return INCOMPLETE if wanted & named else OFF_TOPIC
+
+
+def _take(pieces: list[Piece], policy: CleaningPolicy, taken: set[str]) -> CleanedAnswer:
+    """Settle which of the pieces that may be kept are kept, and note their texts as taken."""
+    best_first = sorted(
+        (i for i, piece in enumerate(pieces) if piece.kept),
+        key=lambda i: _KEPT.index(pieces[i].fate),
+    )
+    done = False
+    for i in best_first:
+        key = " ".join(re.findall(r"\w+", pieces[i].text.casefold()))
+        if done:
+            pieces[i] = replace(pieces[i], fate=NOT_NEEDED, kept=False)
+        elif key in taken and policy.duplicates == "drop":
+            pieces[i] = replace(pieces[i], fate=DUPLICATE, kept=False)
+        else:
+            if key in taken:
+                pieces[i] = replace(pieces[i], repairs=(*pieces[i].repairs, DUPLICATE))
+            taken.add(key)
+            done = policy.sentences == "first"
+    return CleanedAnswer(tuple(pieces))

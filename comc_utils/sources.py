@@ -1,0 +1,106 @@
+"""Which CLIP model a name means here, where its weights are, and at which resolution it looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from comc_utils.clip import Clip, load_clip
+from comc_utils.errors import CoMCError
+from comc_utils.miniworld import MODEL_NAMES, register_models, tokenizer, weights_path
+from comc_utils.profiles import Profile
+
+
+def load_backbone(name: str, weights: str | Path | None = None) -> Clip:
+    """Load a CLIP model by name.
+
+    Parameters
+    ----------
+    name : str
+        One of the embedded models, or any name that open_clip has; "RN50-quickgelu@448" is the model
+        RN50-quickgelu on images of 448 pixels.
+    weights : str or Path, optional
+        A tag of open_clip's for this model, a file, or a folder that holds a file named after the model,
+        for example ``RN50-quickgelu.pt``. Without effect on the embedded models, whose weights come with
+        the package.
+
+    Returns
+    -------
+    Clip
+        On the GPU where torch finds one.
+
+    Raises
+    ------
+    CoMCError
+        Where weights are missing, damaged or of another model, or the resolution is no number.
+    """
+    if name in MODEL_NAMES:
+        register_models()
+        return load_clip(name, weights_path(name), tokenizer=tokenizer())
+    model, at, size = name.partition("@")
+    if at and not size.isdecimal():
+        raise CoMCError(f"{name!r} has no resolution after the @; write for example {model}@448.")
+    if weights is None:
+        raise CoMCError(
+            f"Model {name!r} needs weights; give a tag of open_clip's, a file or a folder."
+        )
+    if Path(weights).is_dir():
+        weights = _file_of(model, Path(weights))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_clip(model, weights, image_size=int(size) if at else None, device=device)
+
+
+def backbones_at_hand(
+    profile: Profile, *, backbone: str | None = None, weights: str | Path | None = None
+) -> list[str]:
+    """List the backbones to compare.
+
+    Parameters
+    ----------
+    profile : Profile
+    backbone : str, optional
+        The only one to use.
+    weights : str or Path, optional
+        As `load_backbone` takes it. A file holds the weights of one model, the profile's first unless
+        `backbone` names it; of a folder, those models of the profile count that it has files of.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    CoMCError
+        Where a folder holds no file of any of the profile's backbones.
+    """
+    if backbone is not None:
+        return [backbone]
+    if weights is None or profile.weights is None:
+        return list(profile.backbones)
+    path = Path(weights)
+    if path.is_file():
+        return [profile.backbones[0]]
+    if path.is_dir():
+        found = [name for name in profile.backbones if _files_of(name, path)]
+        if not found:
+            raise CoMCError(
+                f"The folder {path} holds no weights named after {', '.join(profile.backbones)}; name a "
+                f"file {profile.backbones[0]}.pt or the like."
+            )
+        return found
+    return list(profile.backbones)
+
+
+def _files_of(model: str, folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file() and file.stem == model)
+
+
+def _file_of(model: str, folder: Path) -> Path:
+    files = _files_of(model, folder)
+    if len(files) != 1:
+        raise CoMCError(
+            f"The folder {folder} holds {len(files)} files named {model}.*; it must be one, with the weights "
+            "of that model."
+        )
+    return files[0]

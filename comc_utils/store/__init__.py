@@ -1,0 +1,1 @@
+"""What lies on disk: a checked cache of arrays, hashes, whole-file writes, folders."""
