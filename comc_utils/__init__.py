@@ -1,3 +1,55 @@
-"""CoMC: multi-label image recognition by a classifier that has only seen text."""
+"""CoMC: multi-label image recognition by a classifier that has only seen text.
+
+What notebooks use can be imported from here; each name is fetched from its module when it is first touched.
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "LinearClassifier": "comc_utils.method.classifier",
+    "PAPER": "comc_utils.method.presets",
+    "SWITCHES": "comc_utils.method.presets",
+    "baselines": "comc_utils.baselines",
+    "begin": "comc_utils.notebooks.begin",
+    "bootstrap_map": "comc_utils.evaluation.metrics",
+    "claims": "comc_utils.evaluation.claims",
+    "compare": "comc_utils.evaluation.comparison",
+    "explore_scores": "comc_utils.notebooks.explore",
+    "few_shot": "comc_utils.method.few_shot",
+    "figures": "comc_utils.notebooks.figures",
+    "fuse": "comc_utils.method.mapping",
+    "gap": "comc_utils.evaluation.modality_gap",
+    "label_weights": "comc_utils.method.mapping",
+    "load_experiment": "comc_utils.experiment",
+    "map_percent": "comc_utils.evaluation.comparison",
+    "map_to_text": "comc_utils.method.mapping",
+    "mean_average_precision": "comc_utils.evaluation.metrics",
+    "metrics": "comc_utils.evaluation.metrics",
+    "miniworld": "comc_utils.miniworld",
+    "presets": "comc_utils.method.presets",
+    "ranking_loss": "comc_utils.method.classifier",
+    "report": "comc_utils.notebooks.report",
+    "reported": "comc_utils.evaluation.reported",
+    "score_components": "comc_utils.method.scores",
+    "score_images": "comc_utils.method.scores",
+    "sentences": "comc_utils.sentences",
+    "top_k_metrics": "comc_utils.evaluation.metrics",
+}
+"""Where each name is made; a module stands under a name of its own."""
+
+__all__ = [*_PLACES]  # noqa: PLE0604 (strings, from the table above)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'comc_utils' has no attribute {name!r}")
+    module = import_module(_PLACES[name])
+    found = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PLACES])

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from comc_utils.clip import load_clip
 from comc_utils.errors import CoMCError
 from comc_utils.profiles import get_profile
-from comc_utils.sources import backbones_at_hand, load_backbone
+from comc_utils.sources.backbones import backbones_at_hand, load_backbone
 
 NAME = "tiny-backbone"
 

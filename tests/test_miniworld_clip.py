@@ -26,7 +26,7 @@ from comc_utils.miniworld.vocabulary import learn_merges, vocabulary_texts, writ
 from comc_utils.sentences import draw_label_sets
 from comc_utils.sentences.grammar import Grammar
 from comc_utils.sentences.labels import VOC2007
-from comc_utils.sources import load_backbone
+from comc_utils.sources.backbones import load_backbone
 
 TINY = Recipe(
     "miniworld-RN-small",

@@ -12,8 +12,6 @@ from comc_utils.baselines.ridge import RidgeClassifier
 from comc_utils.baselines.sgd import Sgd
 from comc_utils.baselines.tai_dpt import TaiDpt
 from comc_utils.baselines.zero_shot_clip import ZeroShotClip, zero_shot_scores
-from comc_utils.method.comc import TextClassifier
-from comc_utils.method.protocol import LabelledImages, LabelledText, Method, Recogniser, Task
 
 __all__ = [
     "ClipDpt",
@@ -23,16 +21,10 @@ __all__ = [
     "DualCoOp",
     "Fast0Tag",
     "LabelEM",
-    "LabelledImages",
-    "LabelledText",
-    "Method",
     "PromptEnsemble",
-    "Recogniser",
     "RidgeClassifier",
     "Sgd",
     "TaiDpt",
-    "Task",
-    "TextClassifier",
     "ZeroShotClip",
     "clip_dpt_scores",
     "zero_shot_scores",

@@ -12,7 +12,7 @@ from torch import Tensor
 from comc_utils.baselines.zero_shot_clip import zero_shot_scores
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Task, need_regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,30 +25,28 @@ class RegionPrompts:
         Unit vectors.
     scale : float
         CLIP's learned logit scale.
-    n_parameters : int
-        None are learned.
     """
 
     prompts: Float[Tensor, "n_labels d"]
     scale: float
-    n_parameters: int = 0
 
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images by `clip_dpt_scores`, [n, N]."""
-        whole, local = images.global_embeddings, images.local_embeddings
-        return clip_dpt_scores(whole, local, self.prompts, scale=self.scale)
+        regions = need_regions(images, ClipDpt.name)
+        return clip_dpt_scores(images.with_position, regions, self.prompts, scale=self.scale)
 
 
 @dataclass(frozen=True)
-class ClipDpt:
+class ClipDpt(Method):
     """Zero-shot CLIP on the whole image and on its regions."""
 
     name: ClassVar[str] = "CLIP-DPT"
-    learns_from: ClassVar[str] = "nothing"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.NOTHING
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.REGIONS})
 
-    def fit(self, task: Task, *, seed: int) -> RegionPrompts:
-        """Embed the classes; the seed is of no consequence."""
-        return RegionPrompts(task.embed_classes(task.class_names), 1 / task.clip.temperature)
+    def recogniser(self, learned: Learned, task: Task) -> RegionPrompts:
+        """Compare images and regions with the class embeddings."""
+        return RegionPrompts(task.class_embeddings, 1 / task.tau)
 
 
 def clip_dpt_scores(

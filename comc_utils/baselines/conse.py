@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +37,6 @@ class ConvexCombination:
     wanted: Float[Tensor, "n_labels d"]
     n_nearest: int
 
-    @property
-    def n_parameters(self) -> int:
-        """Numbers that were learned."""
-        return self.weight.numel() + self.bias.numel()
-
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images by the cosine of their convex combination to each class.
 
@@ -55,7 +50,7 @@ class ConvexCombination:
         Tensor [n, N]
             Cosines.
         """
-        logits = images.global_embeddings @ self.weight.T + self.bias
+        logits = images.with_position @ self.weight.T + self.bias
         top = logits.softmax(dim=1).topk(min(self.n_nearest, len(self.seen)), dim=1)
         share = top.values / top.values.sum(dim=1, keepdim=True)  # (n, T)
         combined = (share[:, :, None] * self.seen[top.indices]).sum(dim=1)  # (n, d)
@@ -63,7 +58,7 @@ class ConvexCombination:
 
 
 @dataclass(frozen=True)
-class ConSE:
+class ConSE(Method):
     """Convex combination of semantic embeddings, on frozen CLIP embeddings.
 
     An image with several seen classes stands once for each of them, with a weight that sums to one; images
@@ -84,22 +79,18 @@ class ConSE:
     n_nearest: int = 10
     inverse_penalty: float = 10.0
     name: ClassVar[str] = "ConSE"
-    learns_from: ClassVar[str] = "labelled images of seen classes"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.SEEN_IMAGES
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.TEXT_TOWER})
 
-    def fit(self, task: Task, *, seed: int) -> ConvexCombination:
-        """Train the classifier of seen classes.
+    random: ClassVar[bool] = False
 
-        Parameters
-        ----------
-        task : Task
-            With images of any classes.
-        seed : int
-            Of no consequence: the classifier is the one minimum of a convex function.
+    @property
+    def learning_settings(self) -> str:
+        """The penalty; how many classes an image is made of is a matter of inference."""
+        return repr(self.inverse_penalty)
 
-        Returns
-        -------
-        ConvexCombination
-            For the classes to recognise.
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
+        """Train the classifier of seen classes: the one minimum of a convex function.
 
         Raises
         ------
@@ -117,18 +108,22 @@ class ConSE:
             )
         model = LogisticRegression(C=self.inverse_penalty, max_iter=2000)
         model.fit(
-            images.embeddings.global_embeddings[row].numpy(),
+            images.embeddings.with_position[row].numpy(),
             seen_class.numpy(),
             sample_weight=(1 / labels.sum(dim=1)[row]).numpy(),
         )
         weight, bias = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_)
         if len(shown) == 2:  # scikit-learn gives the logit of the second against the first
             weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-        names = [images.class_names[j] for j in shown.tolist()]
-        return ConvexCombination(
-            weight,
-            bias.float(),
-            task.embed_classes(names),
-            task.embed_classes(task.class_names),
-            self.n_nearest,
-        )
+        return Learned({"weight": weight, "bias": bias.float(), "shown": shown})
+
+    def recogniser(self, learned: Learned, task: Task) -> ConvexCombination:
+        """Embed the classes that were shown."""
+        names = task.need_images(self.name).class_names
+        seen = task.embed_classes([names[j] for j in learned.tensors["shown"]], self.name)
+        weight, bias = (learned.tensors[name] for name in ("weight", "bias"))
+        return ConvexCombination(weight, bias, seen, task.class_embeddings, self.n_nearest)
+
+    def at_rate(self, factor: float) -> ConSE:
+        """The inverse penalty, times a factor."""
+        return replace(self, inverse_penalty=self.inverse_penalty * factor)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from comc_utils.baselines.prompts import (
-    PromptTower,
-    random_contexts,
-)
-from comc_utils.baselines.sgd import Sgd
+from comc_utils.baselines.prompts import PromptTower, embed_learned, random_contexts
+from comc_utils.baselines.sgd import LearnsBySgd
 from comc_utils.baselines.zero_shot_clip import ClassPrompts
 from comc_utils.method.classifier import ranking_loss
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task
 
 EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 """By images a class, in section 4.1 of CoOp's paper."""
 
 
 @dataclass(frozen=True)
-class CoOp:
+class CoOp(LearnsBySgd):
     """Context optimisation on images with several labels.
 
     CoOp's own cross-entropy takes one label an image. Here it learns by the ranking loss on scaled cosines, as
@@ -46,27 +42,17 @@ class CoOp:
     Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022.
     """
 
-    training: Sgd = field(default_factory=Sgd)
     n_context: int = 16
     scale: float = 4.0
     words: str = ""
     name: ClassVar[str] = "CoOp"
-    learns_from: ClassVar[str] = "a few labelled images"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.FEW_IMAGES
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LEARNED_PROMPTS})
 
-    def fit(self, task: Task, *, seed: int, progress: bool = False) -> ClassPrompts:
-        """Learn the context from the task's images.
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
+        """Learn the context from images whose labels are the classes to recognise.
 
-        Parameters
-        ----------
-        task : Task
-            With images whose labels are the classes to recognise.
-        seed : int
-            Of the context's start and the order of the images.
-        progress : bool
-
-        Returns
-        -------
-        ClassPrompts
+        The seed is of the context's start and the order of the images.
 
         Raises
         ------
@@ -74,8 +60,8 @@ class CoOp:
             Without images of these classes, or where the prompts do not fit into the text tower.
         """
         images = task.need_images_of_classes(self.name)
-        tower = PromptTower(task.clip, task.class_names)
-        whole = images.embeddings.global_embeddings
+        tower = PromptTower(task.need_clip(self.name), task.class_names)
+        whole = images.embeddings.with_position
         start = (
             tower.words(self.words)
             if self.words
@@ -86,9 +72,12 @@ class CoOp:
             logits = self.scale * whole[rows] @ tower.embed(learned[0])[0].T
             return ranking_loss(logits, images.labels[rows])
 
-        (contexts,) = self.training.minimise(
+        (contexts,), history = self.training.minimise(
             [start], loss_of, len(whole), seed=seed, progress=progress
         )
-        with torch.inference_mode():
-            prompts = tower.embed(contexts)[0]
-        return ClassPrompts(prompts, self.scale, contexts.numel())
+        return Learned({"contexts": contexts}, history)
+
+    def recogniser(self, learned: Learned, task: Task) -> ClassPrompts:
+        """Embed the classes behind the context."""
+        (prompts,) = embed_learned(learned, task, self.name)
+        return ClassPrompts(prompts, self.scale)

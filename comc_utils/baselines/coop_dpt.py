@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from comc_utils.baselines.dual_prompts import DualPrompts
 from comc_utils.baselines.prompts import (
     PromptTower,
+    embed_learned,
     pool_regions,
     random_contexts,
 )
-from comc_utils.baselines.sgd import Sgd
-from comc_utils.errors import CoMCError
+from comc_utils.baselines.sgd import LearnsBySgd
 from comc_utils.method.classifier import ranking_loss
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task, need_regions
 
 
 @dataclass(frozen=True)
-class CoOpDpt:
+class CoOpDpt(LearnsBySgd):
     """CoOp with TaI-DPT's pair of prompts and its loss.
 
     Parameters
@@ -41,27 +40,17 @@ class CoOpDpt:
     Guo et al., Texts as Images in Prompt Tuning for Multi-Label Image Recognition, CVPR 2023, section 4.3.
     """
 
-    training: Sgd = field(default_factory=Sgd)
     n_context: int = 16
     scale: float = 4.0
     sharpness: float = 40.0
     name: ClassVar[str] = "CoOp-DPT"
-    learns_from: ClassVar[str] = "a few labelled images"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.FEW_IMAGES
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LEARNED_PROMPTS, Need.REGIONS})
 
-    def fit(self, task: Task, *, seed: int, progress: bool = False) -> DualPrompts:
-        """Learn both contexts from the task's images.
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
+        """Learn both contexts from images, regions included, whose labels are the classes to recognise.
 
-        Parameters
-        ----------
-        task : Task
-            With images whose labels are the classes to recognise, regions included.
-        seed : int
-            Of the contexts' start and the order of the images.
-        progress : bool
-
-        Returns
-        -------
-        DualPrompts
+        The seed is of the contexts' start and the order of the images.
 
         Raises
         ------
@@ -70,10 +59,8 @@ class CoOpDpt:
             text tower.
         """
         images = task.need_images_of_classes(self.name)
-        whole, local = images.embeddings.global_without_position, images.embeddings.local_embeddings
-        if local is None:
-            raise CoMCError(f"{self.name} learns from regions; embed the images with local ones.")
-        tower = PromptTower(task.clip, task.class_names)
+        whole, local = images.embeddings.global_, need_regions(images.embeddings, self.name)
+        tower = PromptTower(task.need_clip(self.name), task.class_names)
         start = random_contexts(2, self.n_context, tower.width, seed=seed)
 
         def loss_of(learned: Sequence[Tensor], rows: Tensor) -> Tensor:
@@ -83,9 +70,11 @@ class CoOpDpt:
             loss = ranking_loss(self.scale * whole[rows] @ global_prompts.T, labels)
             return loss + ranking_loss(self.scale * pooled, labels)
 
-        (contexts,) = self.training.minimise(
+        (contexts,), history = self.training.minimise(
             [start], loss_of, len(whole), seed=seed, progress=progress
         )
-        with torch.inference_mode():
-            prompts = tower.embed(contexts)
-        return DualPrompts(*prompts, self.scale, self.sharpness, contexts.numel())
+        return Learned({"contexts": contexts}, history)
+
+    def recogniser(self, learned: Learned, task: Task) -> DualPrompts:
+        """Embed the classes behind both contexts."""
+        return DualPrompts(*embed_learned(learned, task, self.name), self.scale, self.sharpness)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from comc_utils.baselines.prompts import PromptTower, random_contexts
-from comc_utils.baselines.sgd import Sgd
+from comc_utils.baselines.prompts import PromptTower, embed_learned, random_contexts
+from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.clip import ImageEmbeddings
-from comc_utils.errors import CoMCError
 from comc_utils.method.losses import asymmetric_loss
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task, need_regions
 
 _CHUNK = 256
 _LOSS_WEIGHT = 0.01
@@ -32,14 +31,12 @@ class PresencePrompts:
         Unit vectors.
     sharpness, scale : float
         See `DualCoOp`.
-    n_parameters : int
     """
 
     present: Float[Tensor, "n_labels d"]
     absent: Float[Tensor, "n_labels d"]
     sharpness: float
     scale: float
-    n_parameters: int
 
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images by the log-odds of presence over absence.
@@ -54,7 +51,7 @@ class PresencePrompts:
         Tensor [n, N]
             Its sigmoid is DualCoOp's probability.
         """
-        local = images.local_embeddings
+        local = need_regions(images, DualCoOp.name)
         chunks = [
             presence_logits(
                 local[first : first + _CHUNK].float(),
@@ -63,7 +60,7 @@ class PresencePrompts:
                 self.sharpness,
                 self.scale,
             )
-            for first in range(0, len(images.global_embeddings), _CHUNK)
+            for first in range(0, len(images), _CHUNK)
         ]
         return torch.cat(chunks)
 
@@ -85,7 +82,7 @@ def presence_logits(
 
 
 @dataclass(frozen=True)
-class DualCoOp:
+class DualCoOp(LearnsBySgd):
     """Dual context optimisation for zero-shot recognition.
 
     Parameters
@@ -106,34 +103,23 @@ class DualCoOp:
     settings of github.com/sunxm2357/DualCoOp, commit 49e71d7, for zero-shot recognition.
     """
 
-    training: Sgd = field(default_factory=Sgd)
     n_context: int = 64
     sharpness: float = 20.0
     scale: float = 100.0
     classes_per_step: int = 100
     name: ClassVar[str] = "DualCoOp"
-    learns_from: ClassVar[str] = "labelled images of seen classes"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.SEEN_IMAGES
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LEARNED_PROMPTS, Need.REGIONS})
 
     @classmethod
-    def for_data_set(cls, profile: str) -> DualCoOp:
-        """The authors' settings for a profile's data set; those of MS-COCO where they know none."""
-        return cls(Sgd(learning_rate=1e-3)) if profile == "nuswide" else cls()
+    def on_nuswide(cls) -> DualCoOp:
+        """The authors' settings for NUS-WIDE; the defaults are theirs for MS-COCO."""
+        return cls(Sgd(learning_rate=1e-3))
 
-    def fit(self, task: Task, *, seed: int, progress: bool = False) -> PresencePrompts:
-        """Learn both contexts from images of seen classes.
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
+        """Learn both contexts from images, regions included, of seen classes.
 
-        Parameters
-        ----------
-        task : Task
-            With images, regions included, of any classes.
-        seed : int
-            Of the contexts' start and the order of the images.
-        progress : bool
-
-        Returns
-        -------
-        PresencePrompts
-            For the classes to recognise.
+        The seed is of the contexts' start, the order of the images and the classes of each step.
 
         Raises
         ------
@@ -141,12 +127,10 @@ class DualCoOp:
             Without images or regions.
         """
         images = task.need_images(self.name)
-        local = images.embeddings.local_embeddings
-        if local is None:
-            raise CoMCError(f"{self.name} learns from regions; embed the images with local ones.")
-        seen = PromptTower(task.clip, images.class_names)
-        unseen = PromptTower(task.clip, task.class_names)
-        n_context = min(self.n_context, seen.room, unseen.room)
+        local = need_regions(images.embeddings, self.name)
+        clip = task.need_clip(self.name)
+        seen = PromptTower(clip, images.class_names)
+        n_context = min(self.n_context, seen.room, PromptTower(clip, task.class_names).room)
         start = random_contexts(2, n_context, seen.width, seed=seed)
         generator = torch.Generator().manual_seed(seed)
         n_seen = len(images.class_names)
@@ -159,9 +143,12 @@ class DualCoOp:
             loss = asymmetric_loss(logits, labels, gamma_negative=2.0)
             return _LOSS_WEIGHT * len(rows) * loss
 
-        (contexts,) = self.training.minimise(
+        (contexts,), history = self.training.minimise(
             [start], loss_of, len(local), seed=seed, progress=progress
         )
-        with torch.inference_mode():
-            present, absent = unseen.embed(contexts)
-        return PresencePrompts(present, absent, self.sharpness, self.scale, contexts.numel())
+        return Learned({"contexts": contexts}, history)
+
+    def recogniser(self, learned: Learned, task: Task) -> PresencePrompts:
+        """Embed the classes to recognise behind both contexts."""
+        prompts = embed_learned(learned, task, self.name)
+        return PresencePrompts(*prompts, self.sharpness, self.scale)

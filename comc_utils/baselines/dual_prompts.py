@@ -26,14 +26,12 @@ class DualPrompts:
         Factor of cosines, which changes no ranking.
     sharpness : float
         Of the softmax over regions.
-    n_parameters : int
     """
 
     global_prompts: Float[Tensor, "n_labels d"]
     local_prompts: Float[Tensor, "n_labels d"]
     scale: float
     sharpness: float
-    n_parameters: int
 
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images: the mean of a global and a local logit.
@@ -48,8 +46,8 @@ class DualPrompts:
         Tensor [n, N]
             In [-scale, scale]; the global logits alone where there are no regions.
         """
-        whole = images.global_without_position @ self.global_prompts.T
-        local = images.local_embeddings
+        whole = images.global_ @ self.global_prompts.T
+        local = images.local
         if local is None:
             return self.scale * whole
         pooled = [

@@ -12,9 +12,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn.functional import linear, relu, softplus
 
-from comc_utils.baselines.sgd import Sgd
+from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.clip import ImageEmbeddings
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,18 +32,13 @@ class PrincipalDirection:
     layers: tuple[Tensor, ...]
     wanted: Float[Tensor, "n_labels d"]
 
-    @property
-    def n_parameters(self) -> int:
-        """Numbers that were learned."""
-        return sum(layer.numel() for layer in self.layers)
-
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images by each class along their direction, from the global embeddings alone."""
-        return direction(self.layers, images.global_embeddings) @ self.wanted.T
+        return direction(self.layers, images.with_position) @ self.wanted.T
 
 
 @dataclass(frozen=True)
-class Fast0Tag:
+class Fast0Tag(LearnsBySgd):
     """Fast zero-shot image tagging by a neural network, on frozen CLIP embeddings.
 
     Parameters
@@ -62,23 +57,13 @@ class Fast0Tag:
     training: Sgd = field(default_factory=lambda: Sgd(learning_rate=0.1, epochs=50))
     hidden: tuple[int, ...] | None = None
     name: ClassVar[str] = "Fast0Tag"
-    learns_from: ClassVar[str] = "labelled images of seen classes"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.SEEN_IMAGES
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.TEXT_TOWER})
 
-    def fit(self, task: Task, *, seed: int, progress: bool = False) -> PrincipalDirection:
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
         """Learn the network from images of seen classes.
 
-        Parameters
-        ----------
-        task : Task
-            With images of any classes.
-        seed : int
-            Of the start, uniform as torch's linear layers start, and the order of the images.
-        progress : bool
-
-        Returns
-        -------
-        PrincipalDirection
-            For the classes to recognise.
+        The seed is of the start, uniform as torch's linear layers start, and the order of the images.
 
         Raises
         ------
@@ -86,18 +71,23 @@ class Fast0Tag:
             Without images.
         """
         images = task.need_images(self.name)
-        x = images.embeddings.global_embeddings
-        seen = task.embed_classes(images.class_names)
+        x = images.embeddings.with_position
+        seen = task.embed_classes(images.class_names, self.name)
         d = x.shape[1]
         hidden = hidden_widths(d) if self.hidden is None else self.hidden
 
         def loss_of(layers: Sequence[Tensor], rows: Tensor) -> Tensor:
             return rank_net_loss(direction(layers, x[rows]) @ seen.T, images.labels[rows])
 
-        layers = self.training.minimise(
+        layers, history = self.training.minimise(
             _initial_layers((d, *hidden, d), seed), loss_of, len(x), seed=seed, progress=progress
         )
-        return PrincipalDirection(tuple(layers), task.embed_classes(task.class_names))
+        return Learned({str(i): layer for i, layer in enumerate(layers)}, history)
+
+    def recogniser(self, learned: Learned, task: Task) -> PrincipalDirection:
+        """Compare directions with the classes to recognise."""
+        layers = tuple(learned.tensors[str(i)] for i in range(len(learned.tensors)))
+        return PrincipalDirection(layers, task.class_embeddings)
 
 
 def hidden_widths(d: int) -> tuple[int, int]:

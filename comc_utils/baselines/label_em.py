@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from comc_utils.baselines.sgd import Sgd
+from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.clip import ImageEmbeddings
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +29,13 @@ class BilinearMatch:
     weight: Float[Tensor, "d d"]
     wanted: Float[Tensor, "n_labels d"]
 
-    @property
-    def n_parameters(self) -> int:
-        """Numbers that were learned."""
-        return self.weight.numel()
-
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images by their compatibility with each class, from the global embeddings alone."""
-        return images.global_embeddings @ self.weight @ self.wanted.T
+        return images.with_position @ self.weight @ self.wanted.T
 
 
 @dataclass(frozen=True)
-class LabelEM:
+class LabelEM(LearnsBySgd):
     """Attribute label embedding, with CLIP's text embeddings in the attributes' place.
 
     Its training is `weighted_ranking_loss` by stochastic gradient descent. Learning rate and epochs are ours:
@@ -59,23 +54,13 @@ class LabelEM:
         default_factory=lambda: Sgd(learning_rate=0.1, epochs=20, weight_decay=0.0, momentum=0.0)
     )
     name: ClassVar[str] = "LabelEM"
-    learns_from: ClassVar[str] = "labelled images of seen classes"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.SEEN_IMAGES
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.TEXT_TOWER})
 
-    def fit(self, task: Task, *, seed: int, progress: bool = False) -> BilinearMatch:
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
         """Learn the match from images of seen classes.
 
-        Parameters
-        ----------
-        task : Task
-            With images of any classes.
-        seed : int
-            Of the start, normal with variance 1/d, and the order of the images.
-        progress : bool
-
-        Returns
-        -------
-        BilinearMatch
-            For the classes to recognise.
+        The seed is of the start, normal with variance 1/d, and the order of the images.
 
         Raises
         ------
@@ -83,16 +68,22 @@ class LabelEM:
             Without images.
         """
         images = task.need_images(self.name)
-        x = images.embeddings.global_embeddings
-        seen = task.embed_classes(images.class_names)
+        x = images.embeddings.with_position
+        seen = task.embed_classes(images.class_names, self.name)
         d = x.shape[1]
         start = torch.randn(d, d, generator=torch.Generator().manual_seed(seed)) / d**0.5
 
         def loss_of(weights: Sequence[Tensor], rows: Tensor) -> Tensor:
             return weighted_ranking_loss(x[rows] @ weights[0] @ seen.T, images.labels[rows])
 
-        (weight,) = self.training.minimise([start], loss_of, len(x), seed=seed, progress=progress)
-        return BilinearMatch(weight, task.embed_classes(task.class_names))
+        (weight,), history = self.training.minimise(
+            [start], loss_of, len(x), seed=seed, progress=progress
+        )
+        return Learned({"weight": weight}, history)
+
+    def recogniser(self, learned: Learned, task: Task) -> BilinearMatch:
+        """Match images with the classes to recognise."""
+        return BilinearMatch(learned.tensors["weight"], task.class_embeddings)
 
 
 def weighted_ranking_loss(

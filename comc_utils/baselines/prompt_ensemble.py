@@ -8,13 +8,13 @@ from typing import ClassVar
 from torch.nn.functional import normalize
 
 from comc_utils.baselines.zero_shot_clip import ClassPrompts
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Task
 
 from open_clip import OPENAI_IMAGENET_TEMPLATES  # isort: skip (after the encoders)
 
 
 @dataclass(frozen=True)
-class PromptEnsemble:
+class PromptEnsemble(Method):
     """CLIP as it is, a class being the mean over the ImageNet templates of CLIP's authors.
 
     References
@@ -23,11 +23,12 @@ class PromptEnsemble:
     """
 
     name: ClassVar[str] = "Zero-shot CLIP, 80 prompts"
-    learns_from: ClassVar[str] = "nothing"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.NOTHING
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.TEXT_TOWER})
 
-    def fit(self, task: Task, *, seed: int) -> ClassPrompts:
-        """Embed the classes; the seed is of no consequence."""
+    def recogniser(self, learned: Learned, task: Task) -> ClassPrompts:
+        """Embed the classes by every template."""
         names = task.class_names
         texts = [template(name) for name in names for template in OPENAI_IMAGENET_TEMPLATES]
-        embedded = task.clip.encode_text(texts).unflatten(0, (len(names), -1))  # (N, 80, d)
-        return ClassPrompts(normalize(embedded.mean(dim=1), dim=-1), 1 / task.clip.temperature)
+        embedded = task.embed(texts, self.name).unflatten(0, (len(names), -1))  # (N, 80, d)
+        return ClassPrompts(normalize(embedded.mean(dim=1), dim=-1), 1 / task.tau)

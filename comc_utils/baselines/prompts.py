@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 from comc_utils.clip import Clip
 from comc_utils.clip.text import embed_tokens, features_after, is_causal, text_lengths
 from comc_utils.errors import CoMCError
+from comc_utils.method.protocol import Learned, Task
 
 ALL = slice(None)
 """Every class."""
@@ -108,6 +109,15 @@ def random_contexts(
     """Draw contexts to start from: normal, with a standard deviation of 0.02, as in CoOp's code."""
     generator = torch.Generator().manual_seed(seed)
     return 0.02 * torch.randn(n_contexts, n_vectors, width, generator=generator)
+
+
+def embed_learned(
+    learned: Learned, task: Task, method: str
+) -> Float[Tensor, "n_contexts n_labels d"]:
+    """Embed a task's classes behind learned ``contexts``, without a gradient."""
+    tower = PromptTower(task.need_clip(method), task.class_names)
+    with torch.no_grad():
+        return tower.embed(learned.tensors["contexts"])
 
 
 def pool_regions(

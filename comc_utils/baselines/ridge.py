@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from sklearn.linear_model import Ridge
 
-from comc_utils.method.classifier import LinearClassifier
-from comc_utils.method.comc import FusedClassifier
+from comc_utils.method.comc import FusedClassifier, fused
 from comc_utils.method.presets import Preset
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Task
 
 
 @dataclass(frozen=True)
-class RidgeClassifier:
+class RidgeClassifier(Method):
     """Least squares in place of the ranking loss; images are shown to it as to CoMC.
 
     Parameters
@@ -24,37 +23,35 @@ class RidgeClassifier:
         Its settings of inference.
     alpha : float
         Share of the original embeddings at test.
-    tau : float
-        Temperature of eq. 4 and 5.
     penalty : float
         Of the squared weights, beside squared errors summed over sentences; above 0. The value is ours.
     """
 
     preset: Preset
     alpha: float
-    tau: float
     penalty: float = 10.0
     name: ClassVar[str] = "Ridge regression"
-    learns_from: ClassVar[str] = "sentences"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.SENTENCES
 
-    def fit(self, task: Task, *, seed: int) -> FusedClassifier:
-        """Solve for the classifier; the seed is of no consequence.
+    random: ClassVar[bool] = False
 
-        Raises
-        ------
-        CoMCError
-            Without text.
-        """
+    @property
+    def learning_settings(self) -> str:
+        """The penalty; the preset is of inference alone."""
+        return repr(self.penalty)
+
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
+        """Solve for the classifier; nothing is random."""
         text = task.need_text(self.name)
         model = Ridge(alpha=self.penalty)
         model.fit(text.embeddings.numpy(), text.labels.float().numpy())
-        classifier = LinearClassifier(
-            torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
-        )
-        return FusedClassifier(
-            classifier,
-            task.embed_classes(task.class_names),
-            self.alpha,
-            self.tau,
-            self.preset,
-        )
+        parts = {"weight": model.coef_, "bias": model.intercept_}
+        return Learned({name: torch.from_numpy(part).float() for name, part in parts.items()})
+
+    def recogniser(self, learned: Learned, task: Task) -> FusedClassifier:
+        """Show images to it as CoMC does."""
+        return fused(learned, task, self.preset, self.alpha)
+
+    def at_rate(self, factor: float) -> RidgeClassifier:
+        """The inverse penalty, times a factor."""
+        return replace(self, penalty=self.penalty / factor)

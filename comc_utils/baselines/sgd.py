@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm.auto import trange
 
-from comc_utils.errors import CoMCError
-from comc_utils.method.classifier import learning_rate
+from comc_utils.method.protocol import Method
+from comc_utils.method.training import EpochRecord, learning_rate, minimise
 
 
 @dataclass(frozen=True)
@@ -58,46 +58,44 @@ class Sgd:
         *,
         seed: int,
         progress: bool = False,
-    ) -> list[Float[Tensor, ...]]:
-        """Learn some tensors from examples.
-
-        Parameters
-        ----------
-        start : sequence of Tensor
-            Stays as it is.
-        loss_of : callable
-            From the tensors and the numbers of a batch's examples to their loss.
-        n_examples : int
-            Images or sentences, at least 1.
-        seed : int
-            Of the order of the examples.
-        progress : bool
-            Whether to show a bar over the epochs.
-
-        Returns
-        -------
-        list of Tensor
-            Of the shapes of ``start``.
-
-        Raises
-        ------
-        CoMCError
-            There is nothing to learn from.
-        """
-        if n_examples < 1:
-            raise CoMCError("There is no example to learn from; give at least one.")
-        learned = [tensor.detach().clone().requires_grad_() for tensor in start]
-        generator = torch.Generator().manual_seed(seed)
-        optimizer = torch.optim.SGD(
-            learned,
-            lr=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
+    ) -> tuple[list[Float[Tensor, ...]], list[EpochRecord]]:
+        """Learn some tensors from examples, in an order drawn from the seed: see `training.minimise`."""
+        return minimise(
+            start,
+            loss_of,
+            n_examples,
+            optimizer=partial(
+                torch.optim.SGD,
+                lr=self.learning_rate,
+                momentum=self.momentum,
+                weight_decay=self.weight_decay,
+            ),
+            rate=partial(learning_rate, self),
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            generator=torch.Generator().manual_seed(seed),
+            progress=progress,
         )
-        for epoch in trange(self.epochs, desc="learning", unit="epoch", disable=not progress):
-            optimizer.param_groups[0]["lr"] = learning_rate(self, epoch, 0.0)
-            for rows in torch.randperm(n_examples, generator=generator).split(self.batch_size):
-                optimizer.zero_grad()
-                loss_of(learned, rows).backward()
-                optimizer.step()
-        return [tensor.detach() for tensor in learned]
+
+
+@dataclass(frozen=True)
+class LearnsBySgd(Method):
+    """A method that learns by stochastic gradient descent.
+
+    Parameters
+    ----------
+    training : Sgd
+    """
+
+    training: Sgd = field(default_factory=Sgd)
+
+    def at_rate(self, factor: float) -> LearnsBySgd:
+        """The learning rate, times a factor."""
+        faster = replace(self.training, learning_rate=self.training.learning_rate * factor)
+        return replace(self, training=faster)
+
+    def shortened(self, divisor: int) -> LearnsBySgd:
+        """A part of the epochs, one after the warm-up at least."""
+        training = self.training
+        epochs = max(training.warmup_epochs + 1, training.epochs // divisor)
+        return replace(self, training=replace(training, epochs=epochs))

@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from comc_utils.baselines.dual_prompts import DualPrompts
 from comc_utils.baselines.prompts import (
     PromptTower,
+    embed_learned,
     pool_tokens,
     random_contexts,
 )
-from comc_utils.baselines.sgd import Sgd
+from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import ranking_loss
-from comc_utils.method.protocol import LabelledText, Task
+from comc_utils.method.protocol import LabelledText, Learned, LearnsFrom, Need, Task
 
 
 @dataclass(frozen=True)
-class TaiDpt:
+class TaiDpt(LearnsBySgd):
     """Texts as images in dual prompt tuning.
 
     A sentence stands for an image in training: its end-of-text embedding for the global one, its tokens'
@@ -53,30 +53,18 @@ class TaiDpt:
     text_sharpness: float = 50.0
     region_sharpness: float = 40.0
     name: ClassVar[str] = "TaI-DPT"
-    learns_from: ClassVar[str] = "sentences"
-    looks_at_tokens: ClassVar[bool] = True
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.SENTENCES
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LEARNED_PROMPTS, Need.TOKENS})
 
     @classmethod
-    def for_data_set(cls, profile: str) -> TaiDpt:
-        """The authors' settings for a profile's data set; those of VOC2007 and MS-COCO where they know none."""
-        if profile == "nuswide":
-            return cls(Sgd(learning_rate=1e-3, epochs=20, batch_size=512), region_sharpness=4.0)
-        return cls()
+    def on_nuswide(cls) -> TaiDpt:
+        """The authors' settings for NUS-WIDE; the defaults are theirs for VOC2007 and MS-COCO."""
+        return cls(Sgd(learning_rate=1e-3, epochs=20, batch_size=512), region_sharpness=4.0)
 
-    def fit(self, task: Task, *, seed: int, progress: bool = False) -> DualPrompts:
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
         """Learn both contexts from the task's sentences.
 
-        Parameters
-        ----------
-        task : Task
-            With text.
-        seed : int
-            Of the contexts' start and the order of the sentences.
-        progress : bool
-
-        Returns
-        -------
-        DualPrompts
+        The seed is of the contexts' start and the order of the sentences.
 
         Raises
         ------
@@ -88,7 +76,7 @@ class TaiDpt:
             raise CoMCError(
                 f"{self.name} looks at single tokens; give the text with them (tokens=...)."
             )
-        tower = PromptTower(task.clip, task.class_names)
+        tower = PromptTower(task.need_clip(self.name), task.class_names)
         start = random_contexts(2, self.n_context, tower.width, seed=seed)
 
         def loss_of(learned: Sequence[Tensor], rows: Tensor) -> Tensor:
@@ -96,12 +84,15 @@ class TaiDpt:
             labels = text.labels[rows]
             return ranking_loss(whole, labels) + ranking_loss(local, labels)
 
-        (contexts,) = self.training.minimise(
+        (contexts,), history = self.training.minimise(
             [start], loss_of, len(text.labels), seed=seed, progress=progress
         )
-        with torch.inference_mode():
-            prompts = tower.embed(contexts)
-        return DualPrompts(*prompts, self.scale, self.region_sharpness, contexts.numel())
+        return Learned({"contexts": contexts}, history)
+
+    def recogniser(self, learned: Learned, task: Task) -> DualPrompts:
+        """Embed the classes behind both contexts."""
+        prompts = embed_learned(learned, task, self.name)
+        return DualPrompts(*prompts, self.scale, self.region_sharpness)
 
     def logits(
         self, prompts: Float[Tensor, "2 n_labels d"], text: LabelledText, rows: Int[Tensor, " b"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.method.protocol import Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,29 +23,26 @@ class ClassPrompts:
         Unit vectors.
     scale : float
         Factor of cosines.
-    n_parameters : int
-        Learned numbers behind the prompts; 0 for prompts of words.
     """
 
     prompts: Float[Tensor, "n_labels d"]
     scale: float
-    n_parameters: int = 0
 
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images by their cosine to the prompts, [n, N] in [-scale, scale]."""
-        return zero_shot_scores(images.global_embeddings, self.prompts, scale=self.scale)
+        return zero_shot_scores(images.with_position, self.prompts, scale=self.scale)
 
 
 @dataclass(frozen=True)
-class ZeroShotClip:
+class ZeroShotClip(Method):
     """CLIP as it is, with one prompt a class."""
 
     name: ClassVar[str] = "Zero-shot CLIP"
-    learns_from: ClassVar[str] = "nothing"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.NOTHING
 
-    def fit(self, task: Task, *, seed: int) -> ClassPrompts:
-        """Embed the classes; the seed is of no consequence."""
-        return ClassPrompts(task.embed_classes(task.class_names), 1 / task.clip.temperature)
+    def recogniser(self, learned: Learned, task: Task) -> ClassPrompts:
+        """Compare images with the class embeddings."""
+        return ClassPrompts(task.class_embeddings, 1 / task.tau)
 
 
 def zero_shot_scores(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
+from numpy.typing import ArrayLike
 from open_clip import image_transform
 from open_clip.model import get_model_preprocess_cfg
 from open_clip.modified_resnet import ModifiedResNet
@@ -29,22 +30,46 @@ _RESIZE_MODES = {"crop": "shortest", "plain": "squash"}
 
 @dataclass(frozen=True, eq=False)
 class ImageEmbeddings:
-    """Unit vectors of n images.
+    """Unit vectors of n images, from the tower to the score.
 
     Attributes
     ----------
-    global_embeddings : Tensor [n, d]
-        One vector an image, as open_clip's ``encode_image`` gives it.
-    global_without_position : Tensor [n, d]
-        The same from an attention pool that leaves its positional embedding out, as the authors'
-        released code does. A vision transformer adds its own at the input: there both are one.
-    local_embeddings : Tensor [n, K, d] or None
-        One vector a region, row by row from the top left (v_j^l of the paper).
+    global_ : Tensor [n, d]
+        One vector an image, v^g of the paper, from an attention pool that leaves its positional embedding
+        out, as the authors' released code does.
+    local : Tensor or ShardedEmbeddings [n, K, d], or None
+        One vector a region, v_j^l of the paper, row by row from the top left; None without regions.
+    with_position : Tensor [n, d]
+        One vector an image as open_clip's ``encode_image`` gives it. A vision transformer adds its
+        positional embedding at the input: there both are one.
     """
 
-    global_embeddings: Float[Tensor, "n d"]
-    global_without_position: Float[Tensor, "n d"]
-    local_embeddings: Float[Tensor, "n k d"] | None
+    global_: Float[Tensor, "n d"]
+    local: Float[Tensor, "n k d"] | None
+    with_position: Float[Tensor, "n d"]
+
+    def __len__(self) -> int:
+        """Number of images, n."""
+        return len(self.global_)
+
+    def __getitem__(self, rows: slice | Int[ArrayLike, " m"]) -> ImageEmbeddings:
+        """Take some of the images: rows in any order, or a slice, the one thing that shards give."""
+        # A list would be read as one index a dimension.
+        rows = rows if isinstance(rows, slice) else torch.as_tensor(np.asarray(rows))
+        return ImageEmbeddings(
+            self.global_[rows],
+            None if self.local is None else self.local[rows],
+            self.with_position[rows],
+        )
+
+    def whole(self, *, positional_embedding: bool) -> Float[Tensor, "n d"]:
+        """Global embeddings with the attention pool's positional embedding or without it."""
+        return self.with_position if positional_embedding else self.global_
+
+    def in_memory(self) -> ImageEmbeddings:
+        """Read local embeddings from their shards, in single precision: to take rows in any order."""
+        in_shards = self.local is not None and not isinstance(self.local, Tensor)
+        return replace(self, local=self.local[:].float()) if in_shards else self
 
 
 def make_image_tower(

@@ -318,7 +318,8 @@ class Clip:
                     embeddings[kind][rows] = part
                 done = rows.stop
                 bar.update(len(parts[0]))
-        return ImageEmbeddings(*embeddings)
+        with_position, without, regions = embeddings
+        return ImageEmbeddings(without, regions, with_position)
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, TypedDict
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import linear
-from tqdm.auto import trange
 
 from comc_utils.errors import CoMCError
 from comc_utils.method.losses import asymmetric_loss, binary_cross_entropy
 from comc_utils.method.presets import Preset
+from comc_utils.method.training import EpochRecord, learning_rate, minimise
 from comc_utils.store.atomic import atomic_path
 
 _PAIRWISE_NUMBERS = 2**16
@@ -31,27 +31,6 @@ positive: N = 20, p = 3: 0.4 / 0.4; N = 80, p = 1: 0.4 / 0.6, p = 3: 1.3 / 0.7; 
 later for p = 1. The switch comes a little late, so that small problems such as the embedded world's, at most
 512 x 5 x 20, are trained to the same last bit as by pairs alone.
 """
-
-
-class Schedule(Protocol):
-    """What `learning_rate` asks of a preset."""
-
-    learning_rate: float
-    epochs: int
-    schedule: Literal["step", "epoch"]
-    warmup_epochs: int
-    warmup_lr: float
-
-
-class EpochRecord(TypedDict):
-    """One epoch of training."""
-
-    epoch: int
-    """Counted from 1."""
-    loss: float
-    """Loss of a sentence, averaged over the epoch."""
-    learning_rate: float
-    """At the epoch's first step."""
 
 
 @dataclass(frozen=True)
@@ -307,73 +286,37 @@ def train_classifier(
     (n_sentences, d), n_labels = embeddings.shape, labels.shape[1]
     generator = torch.Generator(device).manual_seed(seed)
 
-    parameters = {"weight": torch.empty(n_labels, d, device=device)}
+    start = [torch.empty(n_labels, d, device=device)]
     if preset.bias:
-        parameters["bias"] = torch.empty(n_labels, device=device)
-    for parameter in parameters.values():  # as torch.nn.Linear starts
-        parameter.uniform_(
-            -1 / math.sqrt(d), 1 / math.sqrt(d), generator=generator
-        ).requires_grad_()
-    optimizer = torch.optim.Adam(
-        parameters.values(), lr=preset.learning_rate, weight_decay=preset.weight_decay
-    )
-
+        start.append(torch.empty(n_labels, device=device))
+    for parameter in start:  # as torch.nn.Linear starts
+        parameter.uniform_(-1 / math.sqrt(d), 1 / math.sqrt(d), generator=generator)
     loss_of = {
         "ranking": partial(ranking_loss, margin=preset.margin),
         "binary cross-entropy": binary_cross_entropy,
         "asymmetric": asymmetric_loss,
     }[preset.loss]
-    history: list[EpochRecord] = []
-    for epoch in trange(preset.epochs, desc="training", unit="epoch", disable=not progress):
-        batches = torch.randperm(n_sentences, generator=generator, device=device).split(
-            preset.batch_size
-        )
-        total_loss = torch.zeros((), device=device)
-        for step, rows in enumerate(batches):
-            x = embeddings[rows]
-            if preset.noise_std > 0:
-                noise = torch.empty_like(x).normal_(generator=generator)
-                x = x + preset.noise_std * noise
-            optimizer.param_groups[0]["lr"] = learning_rate(preset, epoch, step / len(batches))
-            logits = linear(x, parameters["weight"], parameters.get("bias"))
-            loss = loss_of(logits, positive[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total_loss += loss.detach() * len(rows)
-        history.append(
-            {
-                "epoch": epoch + 1,
-                "loss": total_loss.item() / n_sentences,
-                "learning_rate": learning_rate(preset, epoch, 0.0),
-            }
-        )
-    trained = {name: parameter.detach() for name, parameter in parameters.items()}
-    return LinearClassifier(**trained), history
 
+    def loss_of_batch(parameters: Sequence[Tensor], rows: Tensor) -> Tensor:
+        x = embeddings[rows]
+        if preset.noise_std > 0:
+            x = x + preset.noise_std * torch.empty_like(x).normal_(generator=generator)
+        return loss_of(linear(x, *parameters), positive[rows])
 
-def learning_rate(preset: Schedule, epoch: int, fraction: float) -> float:
-    """Learning rate of a step.
-
-    The cosine spans all epochs but starts after the warm-up, so that with one it ends short of 0:
-    so does the framework of the released code, Dassl.
-
-    Parameters
-    ----------
-    preset : Schedule
-    epoch : int
-        Counted from 0.
-    fraction : float
-        Share of the epoch's steps that are done, in [0, 1).
-
-    Returns
-    -------
-    float
-    """
-    if epoch < preset.warmup_epochs:
-        return preset.warmup_lr
-    done = epoch - preset.warmup_epochs + (fraction if preset.schedule == "step" else 0.0)
-    return preset.learning_rate * (1 + math.cos(math.pi * done / preset.epochs)) / 2
+    learned, history = minimise(
+        start,
+        loss_of_batch,
+        n_sentences,
+        optimizer=partial(
+            torch.optim.Adam, lr=preset.learning_rate, weight_decay=preset.weight_decay
+        ),
+        rate=partial(learning_rate, preset),
+        epochs=preset.epochs,
+        batch_size=preset.batch_size,
+        generator=generator,
+        progress=progress,
+    )
+    return LinearClassifier(*learned), history
 
 
 def _check_training_data(text_embeddings: Tensor, labels: Tensor) -> None:

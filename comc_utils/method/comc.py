@@ -1,8 +1,8 @@
-"""Linear classifiers trained on text, shown images by CoMC's inference: CoMC and variants of its training."""
+"""CoMC: a linear classifier trained on text, shown images by the cross-modal mapping (section 3)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.method.classifier import LinearClassifier, train_classifier
-from comc_utils.method.presets import Preset
-from comc_utils.method.protocol import Task
-from comc_utils.method.scores import score_images
+from comc_utils.method.presets import RELEASED, TRAINING_SETTINGS, Preset
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Task
+from comc_utils.method.scores import ScoreComponents, score_components, score_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,74 +24,106 @@ class FusedClassifier:
     classifier : LinearClassifier
     label_embeddings : Tensor [N, d]
         Unit vectors s.
+    preset : Preset
+        Its settings of inference.
     alpha : float
         Share of the original embeddings.
     tau : float
         Temperature of eq. 4 and 5.
-    preset : Preset
-        Its settings of inference.
     """
 
     classifier: LinearClassifier
     label_embeddings: Float[Tensor, "n_labels d"]
+    preset: Preset
     alpha: float
     tau: float
-    preset: Preset
-
-    @property
-    def n_parameters(self) -> int:
-        """Numbers that were learned."""
-        bias = self.classifier.bias
-        return self.classifier.weight.numel() + (0 if bias is None else bias.numel())
 
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
-        """Score images by eq. 4 to 12, [n, N]."""
-        with_position = self.preset.positional_embedding
+        """Score images by eq. 4 to 12, [n, N], without ever holding all regions' logits."""
         return score_images(
             self.classifier,
-            images.global_embeddings if with_position else images.global_without_position,
-            images.local_embeddings,
+            images.whole(positional_embedding=self.preset.positional_embedding),
+            images.local,
             self.label_embeddings,
             alpha=self.alpha,
             tau=self.tau,
             renormalise=self.preset.renormalise_mapped,
         ).final
 
+    def components(self, images: ImageEmbeddings, *, tau: float | None = None) -> ScoreComponents:
+        """Score images before the fusion, for use at any alpha.
+
+        Parameters
+        ----------
+        images : ImageEmbeddings
+        tau : float, optional
+            In place of the recogniser's own temperature.
+
+        Returns
+        -------
+        ScoreComponents
+            Call its `at(alpha)`.
+        """
+        return score_components(
+            self.classifier,
+            images.whole(positional_embedding=self.preset.positional_embedding),
+            images.local,
+            self.label_embeddings,
+            tau=self.tau if tau is None else tau,
+            renormalise=self.preset.renormalise_mapped,
+        )
+
+
+def fused(learned: Learned, task: Task, preset: Preset, alpha: float) -> FusedClassifier:
+    """Show images, by CoMC's inference, to a linear classifier that was learned from text."""
+    classifier = LinearClassifier(**learned.tensors)
+    return FusedClassifier(classifier, task.class_embeddings, preset, alpha, task.tau)
+
 
 @dataclass(frozen=True)
-class TextClassifier:
-    """CoMC, or CoMC trained with another loss: whatever the preset says.
+class CoMC(Method):
+    """The method; or the method trained with another loss: whatever the preset says.
 
     Parameters
     ----------
     preset : Preset
     alpha : float
-        Share of the original embeddings at test.
-    tau : float
-        Temperature of eq. 4 and 5.
+        Share of the original embeddings at test, in [0, 1].
     name : str
+
+    References
+    ----------
+    CoMC (ICML 2024), Algorithms 1 and 2.
     """
 
-    preset: Preset
-    alpha: float
-    tau: float
+    preset: Preset = RELEASED
+    alpha: float = 0.7
     name: str = "CoMC"
-    learns_from: ClassVar[str] = "sentences"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.SENTENCES
 
-    def fit(self, task: Task, *, seed: int) -> FusedClassifier:
-        """Train the classifier on the task's sentences (Algorithm 1).
+    @property
+    def learning_settings(self) -> str:
+        """Those of training alone: presets that look at images in other ways share their classifier."""
+        return repr({name: getattr(self.preset, name) for name in TRAINING_SETTINGS})
 
-        Raises
-        ------
-        CoMCError
-            Without text.
-        """
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
+        """Train the classifier on the task's sentences, where the towers are (Algorithm 1)."""
         text = task.need_text(self.name)
-        classifier, _ = train_classifier(text.embeddings, text.labels, self.preset, seed=seed)
-        return FusedClassifier(
-            classifier,
-            task.embed_classes(task.class_names),
-            self.alpha,
-            self.tau,
+        classifier, history = train_classifier(
+            text.embeddings.to(task.device),
+            text.labels,
             self.preset,
+            seed=seed,
+            progress=progress,
         )
+        tensors = {"weight": classifier.weight, "bias": classifier.bias}
+        return Learned({k: t.cpu() for k, t in tensors.items() if t is not None}, history)
+
+    def recogniser(self, learned: Learned, task: Task) -> FusedClassifier:
+        """Show images to it as the preset says (Algorithm 2)."""
+        return fused(learned, task, self.preset, self.alpha)
+
+    def at_rate(self, factor: float) -> CoMC:
+        """The learning rate of the preset, times a factor."""
+        faster = replace(self.preset, learning_rate=self.preset.learning_rate * factor)
+        return replace(self, preset=faster)

@@ -6,6 +6,9 @@ data". How images with several labels are drawn, what is minimised, and the sett
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -15,6 +18,7 @@ from torch.nn.functional import normalize
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import LinearClassifier, ranking_loss
 from comc_utils.method.mapping import fuse, map_to_text
+from comc_utils.method.training import minimise
 
 STEPS = 100
 """Adam's steps, each on all the images."""
@@ -171,16 +175,25 @@ def fine_tune(
     u_global = fused(image_global)  # (m, d)
     u_local = None if image_local is None else fused(image_local)  # (m, K, d)
     columns = [start.weight] + ([] if start.bias is None else [start.bias[:, None]])
-    theta = torch.cat(columns, dim=1).requires_grad_()  # (N, d) or, with the bias last, (N, d + 1)
-    direction = normalize(theta.detach().flatten(), dim=0)  # 0 for zero weights
-    optimizer = torch.optim.Adam([theta], lr=learning_rate)
-    for _ in range(steps):
+    theta = torch.cat(columns, dim=1)  # (N, d) or, with the bias last, (N, d + 1)
+    direction = normalize(theta.flatten(), dim=0)  # 0 for zero weights
+
+    def loss_of(learned: Sequence[Tensor], _rows: Tensor) -> Tensor:
+        theta = learned[0]
         scores = classifier(theta).decision_function(u_global)  # (m, N)
         if u_local is not None:
             scores = (scores + classifier(theta).decision_function(u_local).amax(dim=1)) / 2
         off = theta.flatten() - (theta.flatten() @ direction) * direction
-        loss = ranking_loss(scores, labels) + pull / (2 * n_images) * off.square().sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return classifier(theta.detach())
+        return ranking_loss(scores, labels) + pull / (2 * n_images) * off.square().sum()
+
+    (theta,), _ = minimise(
+        [theta],
+        loss_of,
+        n_images,
+        optimizer=partial(torch.optim.Adam, lr=learning_rate),
+        rate=lambda _epoch, _fraction: learning_rate,
+        epochs=steps,
+        batch_size=n_images,
+        generator=None,
+    )
+    return classifier(theta)

@@ -131,6 +131,10 @@ SWITCHES: dict[str, tuple[str, ...]] = {
 """What leads from `PAPER` to `RELEASED`: the name of each difference, as it is in `RELEASED`, and the settings
 that it consists of."""
 
+TRAINING_SETTINGS = (*SWITCHES["learning rate and schedule"], "noise_std", "bias", "margin", "loss")
+"""What the training of the classifier goes by, the text being given; the other settings are of the text or of
+the images."""
+
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (PAPER, RELEASED)}
 
 

@@ -1,9 +1,9 @@
-"""One SHA-256 for named tensors: checksum of cached data, fingerprint of weights."""
+"""One SHA-256 for whatever a result depends on: tensors, texts."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -29,3 +29,13 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
         # NumPy knows no bfloat16, so every dtype goes through its bytes.
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def hash_texts(texts: Iterable[str]) -> str:
+    """SHA-256 of texts in their order."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def code_fingerprint(*roots: str) -> str:
+    """Stand in until the walk of imports is there."""
+    return " ".join(roots)
