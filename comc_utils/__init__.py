@@ -23,6 +23,7 @@ _PLACES = {
     "gap": "comc_utils.evaluation.modality_gap",
     "label_weights": "comc_utils.method.mapping",
     "load_experiment": "comc_utils.experiment",
+    "map_over_seeds": "comc_utils.evaluation.comparison",
     "map_percent": "comc_utils.evaluation.comparison",
     "map_to_text": "comc_utils.method.mapping",
     "mean_average_precision": "comc_utils.evaluation.metrics",
@@ -34,7 +35,9 @@ _PLACES = {
     "reported": "comc_utils.evaluation.reported",
     "score_components": "comc_utils.method.scores",
     "score_images": "comc_utils.method.scores",
+    "searched_rates": "comc_utils.notebooks.rates",
     "sentences": "comc_utils.sentences",
+    "tabulate": "comc_utils.evaluation.comparison",
     "top_k_metrics": "comc_utils.evaluation.metrics",
 }
 """Where each name is made; a module stands under a name of its own."""
@@ -46,7 +49,9 @@ def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module 'comc_utils' has no attribute {name!r}")
     module = import_module(_PLACES[name])
-    found = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    # `begin` and `reported` are functions in modules of these names.
+    is_module = module.__name__.endswith(f".{name}") and not hasattr(module, name)
+    found = module if is_module else getattr(module, name)
     globals()[name] = found
     return found
 

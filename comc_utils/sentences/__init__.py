@@ -5,6 +5,7 @@ from comc_utils.sentences.corpus import (
     SentenceGenerator,
     distinct_share,
     label_matrix,
+    read_corpora,
     read_corpus,
     write_corpus,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "draw_label_sets",
     "label_matrix",
     "language_model_corpus",
+    "read_corpora",
     "read_corpus",
     "write_corpus",
 ]
