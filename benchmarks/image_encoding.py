@@ -70,7 +70,7 @@ def _prepare(openvino: bool) -> tuple[Callable[[], Tensor], Callable[[], Tensor]
     photos = as_data_set(paths)
     ours = clip.with_openvino() if openvino else clip
     return (
-        lambda: ours.encode_images(photos, batch_size=BATCH_SIZE).global_embeddings,
+        lambda: ours.encode_images(photos, batch_size=BATCH_SIZE).with_position,
         lambda: _encode_plainly(reference, paths),
     )
 
@@ -81,7 +81,7 @@ def _prepare_local() -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     def embed(local: str | None) -> ImageEmbeddings:
         return clip.encode_images(photos, batch_size=BATCH_SIZE, local=local)
 
-    return lambda: embed("value").global_embeddings, lambda: embed(None).global_embeddings
+    return lambda: embed("value").with_position, lambda: embed(None).with_position
 
 
 def _random_rn50() -> Clip:

@@ -92,7 +92,7 @@ def test_zero_shot(folder: Path, prompt: str, expected: float) -> None:
 
 def test_text_only_classifier(folder: Path) -> None:
     experiment = load_experiment("coco500", seed=0, data=folder)
-    components = experiment.components()
+    components = experiment.fit().components()
 
     def measure(alpha: float) -> float:
         scores = components.at(alpha).final.numpy()

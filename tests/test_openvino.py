@@ -53,7 +53,7 @@ def test_an_experiment_embeds_with_openvino_where_asked(tmp_path):
             cache=EmbeddingCache(tmp_path),
         )
         assert isinstance(experiment.clip.make_tower, OpenVinoTower) == openvino
-        embedded[openvino] = experiment.global_embeddings
+        embedded[openvino] = experiment.with_position
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
     torch.testing.assert_close(embedded[True], embedded[False], rtol=0, atol=1e-4)
 
@@ -64,15 +64,15 @@ def test_openvino_equals_torch(rn50, images):
     assert with_openvino.fingerprint == rn50.fingerprint
     expected = rn50.encode_images(images)
     given = with_openvino.encode_images(images, batch_size=2)  # and a last batch of one
-    for kind in ("global_embeddings", "global_without_position", "local_embeddings"):
+    for kind in ("with_position", "global_", "local"):
         ours, torchs = getattr(given, kind), getattr(expected, kind)
         assert ours.shape == torchs.shape
         assert (ours - torchs).abs().max() < 1e-5
         assert (ours[0] - ours[1]).abs().max() > 1e-4, "too alike to tell images apart"
-    assert not torch.equal(given.global_embeddings, expected.global_embeddings), "torch ran it"
+    assert not torch.equal(given.with_position, expected.with_position), "torch ran it"
     without_regions = with_openvino.encode_images(images, local=None)
-    assert without_regions.local_embeddings is None
-    assert (without_regions.global_embeddings - expected.global_embeddings).abs().max() < 1e-5
+    assert without_regions.local is None
+    assert (without_regions.with_position - expected.with_position).abs().max() < 1e-5
     with pytest.raises(CoMCError, match="no patch tokens"):
         with_openvino.encode_images(images, local="patch")
 
