@@ -15,9 +15,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from comc_utils.datasets.image_files import image_errors, name_some
+from comc_utils.datasets.image_files import name_some
 from comc_utils.errors import CoMCError
 from comc_utils.sentences.labels import check_label_names
+from comc_utils.store.rgb import image_errors, to_rgb
 
 UNIT_TOLERANCE = 1e-3
 """Largest distance of a unit vector's norm from 1; half-precision files stay below 1e-3."""
@@ -118,7 +119,7 @@ class MultiLabelImages:
             f"Image {self.ids[index]} (number {index}) of data set {self.name}, split {self.split},"
         )
         with image_errors(what), self.load_image(index) as image:
-            return image.convert("RGB")
+            return to_rgb(image)
 
     def subset(self, rows: Sequence[int]) -> MultiLabelImages:
         """Take some of the images.
