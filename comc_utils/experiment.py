@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
+from sklearn.model_selection import KFold
 from torch import Tensor
 from tqdm import tqdm
 
@@ -26,9 +27,8 @@ from comc_utils.clip import Clip
 from comc_utils.clip.tokens import TokenEmbeddings
 from comc_utils.datasets.base import MultiLabelEmbeddings, MultiLabelImages
 from comc_utils.datasets.benchmarks import load_benchmark
-from comc_utils.datasets.coco500 import folds, load_coco500
+from comc_utils.datasets.coco500 import load_coco500
 from comc_utils.datasets.image_files import name_some
-from comc_utils.datasets.voc2007 import load_voc2007
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import LinearClassifier, train_classifier
 from comc_utils.method.presets import Preset
@@ -436,12 +436,9 @@ class EncodedExperiment(Experiment):
     def image_labels(self) -> np.ndarray:
         return self.images.labels
 
-    @cached_property
+    @property
     def pairs_left_out(self) -> np.ndarray | None:
-        if self.profile.name != "voc2007":
-            return None
-        looked_at = load_voc2007(self.data, difficult="left out", limit=self._limit)
-        return looked_at.left_out[looked_at.rows_of(self.images.ids)]
+        return self.images.difficult
 
     @property
     def zero_shot_embeddings(self) -> Tensor:
@@ -617,9 +614,10 @@ class EmbeddingsExperiment(Experiment):
     def folds(self) -> list[tuple[Sequence[int], Sequence[int]]]:
         position = {row: i for i, row in enumerate(self._caption_rows)}
         prompts = list(range(len(position), len(self.corpus)))
+        split = KFold(N_FOLDS, shuffle=True, random_state=self.seed).split(self.image_ids)
         return [
-            ([position[row] for row in others if row in position] + prompts, fold)
-            for others, fold in folds(len(self.dataset), N_FOLDS, seed=self.seed)
+            ([position[row] for row in others if row in position] + prompts, fold.tolist())
+            for others, fold in split
         ]
 
     def image(self, index: int) -> None:

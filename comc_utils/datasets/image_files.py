@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps
@@ -27,10 +27,12 @@ class FoundFiles:
 
     Attributes
     ----------
-    rows : tuple of int
+    rows : list of int
         Positions in the list of the files that are used, ascending.
+    names : tuple of str
+        Their names in the list.
     paths : tuple of str
-        Theirs.
+        Where they are.
     missing : tuple of str
         Names of the files passed over because they are not there.
     fingerprint : str
@@ -43,7 +45,8 @@ class FoundFiles:
         As `open_image` takes it.
     """
 
-    rows: tuple[int, ...]
+    rows: list[int]
+    names: tuple[str, ...]
     paths: tuple[str, ...]
     missing: tuple[str, ...]
     fingerprint: str
@@ -166,8 +169,34 @@ def find_files(
             f"{name_some(missing)}. Complete it, or {TRIAL}."
         )
     return FoundFiles(
-        tuple(rows), tuple(paths), tuple(missing), digest.hexdigest(), exif_rotation, draft_size
+        rows=rows,
+        names=tuple(names[row] for row in rows),
+        paths=tuple(paths),
+        missing=tuple(missing),
+        fingerprint=digest.hexdigest(),
+        exif_rotation=exif_rotation,
+        draft_size=draft_size,
     )
+
+
+def check_split(split: str, known: Iterable[str], data_set: str) -> None:
+    """Refuse a split that a data set does not have.
+
+    Parameters
+    ----------
+    split : str
+    known : iterable of str
+        The splits that it has.
+    data_set : str
+        Its name, for the message.
+
+    Raises
+    ------
+    CoMCError
+        It is none of them.
+    """
+    if split not in known:
+        raise CoMCError(f"{data_set} has no split {split!r}; its splits: {', '.join(known)}.")
 
 
 def check_count(found: int, stated: int, what: str, place: str) -> None:
