@@ -78,10 +78,10 @@ def _prepare(openvino: bool) -> tuple[Callable[[], Tensor], Callable[[], Tensor]
 def _prepare_local() -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     clip, photos = _random_rn50(), as_data_set(photo_files())
 
-    def embed(local: str | None) -> ImageEmbeddings:
+    def embed(local: bool) -> ImageEmbeddings:
         return clip.encode_images(photos, batch_size=BATCH_SIZE, local=local)
 
-    return lambda: embed("value").with_position, lambda: embed(None).with_position
+    return lambda: embed(True).with_position, lambda: embed(False).with_position
 
 
 def _random_rn50() -> Clip:

@@ -269,7 +269,7 @@ def test_attention_pool_with_positional_embedding_equals_encode_image(
 
 
 def test_attention_pool_without_positional_embedding(rn50, images, rn50_embeddings):
-    given = rn50.encode_images(images, local=None)
+    given = rn50.encode_images(images, local=False)
     assert given.local is None
     pool = rn50.model.visual.attnpool
     kept = pool.positional_embedding.data.clone()
@@ -305,21 +305,10 @@ def test_resnet_local_embeddings_region_by_region(rn50, images, rn50_embeddings)
 def test_vit_global_equals_encode_image(vit, images):
     with torch.no_grad():
         expected = unit(vit.model.encode_image(open_clip_pixels(vit, images)))
-    for local in ("value", "patch", None):
+    for local in (True, False):
         given = vit.encode_images(images, local=local)
         assert_close(given.with_position, expected)
         assert torch.equal(given.global_, given.with_position)
-
-
-def test_vit_patches_equal_open_clips_tokens(vit, images):
-    visual = vit.model.visual
-    visual.output_tokens = True
-    with torch.no_grad():
-        _, tokens = visual(open_clip_pixels(vit, images))  # after ln_post
-    visual.output_tokens = False
-    given = vit.encode_images(images, local="patch").local
-    assert given.shape == (3, 16, 32)
-    assert_close(given, unit(tokens @ visual.proj))
 
 
 def test_vit_value_path_token_by_token(vit, images):
@@ -334,14 +323,18 @@ def test_vit_value_path_token_by_token(vit, images):
             [torch.cat([last(token[None, None])[0] for token in image[1:]]) for image in x]
         )
         expected = unit(visual.ln_post(alone) @ visual.proj)
-    given = vit.encode_images(images, local="value").local
+    given = vit.encode_images(images).local
+    assert given.shape == (3, 16, 32)
     assert_close(given, expected)
-    patches = vit.encode_images(images, local="patch").local
-    assert (given - patches).abs().max() > 1e-3
+    visual.output_tokens = True
+    with torch.no_grad():
+        _, tokens = visual(open_clip_pixels(vit, images))  # the last block's own patch tokens
+    visual.output_tokens = False
+    assert (given - unit(tokens @ visual.proj)).abs().max() > 1e-3
 
 
 def test_plain_resize_keeps_the_border(vit, images):
-    given = vit.encode_images(images, resize="plain", local=None).with_position
+    given = vit.encode_images(images, resize="plain", local=False).with_position
     with torch.no_grad():
         pixels = open_clip_pixels(vit, images, "squash")
         assert_close(given, unit(vit.model.encode_image(pixels)))
@@ -403,23 +396,19 @@ def test_errors_of_the_image_sequence(vit, error, message):
         vit.encode_images(Broken())
 
 
-def test_bad_image_arguments(vit, small_resnet, images):
+def test_bad_image_arguments(vit, images):
     with pytest.raises(CoMCError, match="no images"):
         vit.encode_images([])
     with pytest.raises(CoMCError, match=r"Item 0 .* ndarray"):
         vit.encode_images([np.zeros((8, 8, 3))])
     with pytest.raises(CoMCError, match="Unknown resize"):
         vit.encode_images(images, resize="squash")
-    with pytest.raises(CoMCError, match="Unknown local"):
-        vit.encode_images(images, local="values")
-    with pytest.raises(CoMCError, match="no patch tokens"):
-        small_resnet.encode_images(images, local="patch")
     pooled = load_clip("test-vit-attention-pool", None)
-    with pytest.raises(CoMCError, match="local=None"):
+    with pytest.raises(CoMCError, match="local=False"):
         pooled.encode_images(images)
     with torch.no_grad():
         expected = unit(pooled.model.encode_image(open_clip_pixels(pooled, images)))
-    assert_close(pooled.encode_images(images, local=None).with_position, expected)
+    assert_close(pooled.encode_images(images, local=False).with_position, expected)
 
 
 def test_progress_only_where_asked(vit, images, capsys):

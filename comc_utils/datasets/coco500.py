@@ -154,9 +154,10 @@ def load_coco500(
         folder = cache_dir() / "coco500"
         for file in FILES:
             fetch(file.url(base_url), folder / file.name, sha256=file.sha256, progress=progress)
-    folder = Path(folder)
-    for file in FILES:
-        _verify(folder / file.name, file)
+    else:
+        folder = Path(folder)
+        for file in FILES:
+            _verify(folder / file.name, file)
     ids, captions = _rows(folder / CAPTIONS.name)
     labels = _labels(folder / CLASSES_OF_IMAGES.name, ids)
     # The list has no line for an image without an object of the 80 classes: 3 of the 500.
@@ -175,36 +176,6 @@ def load_coco500(
         caption_labels=_named_classes(captions),
         label_embeddings=_unit(label_features[: len(COCO.class_names)]),
     )
-
-
-def folds(n: int, k: int = 5, *, seed: int) -> list[tuple[list[int], list[int]]]:
-    """Split rows at random into folds, each beside the rows of the others.
-
-    A classifier trained on the captions of the other folds has seen no caption of the images it scores.
-
-    Parameters
-    ----------
-    n : int
-        Number of rows.
-    k : int
-        Number of folds, 2 to n; their sizes differ by one at most.
-    seed : int
-        Of the split.
-
-    Returns
-    -------
-    list of (others, fold)
-        k pairs of row numbers in ascending order; each row is in just one `fold`.
-
-    Raises
-    ------
-    CoMCError
-        Fewer than 2 folds, or more folds than rows.
-    """
-    if not 2 <= k <= n:
-        raise CoMCError(f"{n} rows cannot be split into {k} folds; use 2 to {n} folds.")
-    parts = np.array_split(np.random.default_rng(seed).permutation(n), k)
-    return [(np.setdiff1d(np.arange(n), part).tolist(), np.sort(part).tolist()) for part in parts]
 
 
 def load_array(path: str | os.PathLike[str], shape: tuple[int, ...]) -> np.ndarray:

@@ -15,7 +15,7 @@ from comc_utils.errors import CoMCError
 from comc_utils.sentences import lexicon
 from comc_utils.sentences.corpus import Record
 from comc_utils.sentences.english import article, enumerate_phrases, plural
-from comc_utils.sentences.instructions import comc_prompt
+from comc_utils.sentences.instructions import comc_instruction
 from comc_utils.sentences.labels import LabelSet
 
 RICHNESS = ("list", "relations", "full")
@@ -75,7 +75,7 @@ class Grammar:
                 text=self.sentence(names, rng),
                 labels=tuple(names),
                 generator=self.name,
-                prompt=comc_prompt(names),
+                prompt=comc_instruction(names),
                 seed=seed,
             )
 

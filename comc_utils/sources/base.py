@@ -153,7 +153,7 @@ class Source(ABC):
     def with_preset(self, preset: Preset) -> Source:
         """The same under another preset; images and towers that are loaded already are not loaded again."""
         other = replace(self, preset=preset)
-        for name in ("towers", "images", "pairs_left_out"):
+        for name in ("towers", "images"):
             if name in vars(self):
                 vars(other)[name] = vars(self)[name]
         return other
