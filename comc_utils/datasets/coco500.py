@@ -25,8 +25,6 @@ from comc_utils.sentences.labels import COCO
 from comc_utils.store.paths import cache_dir
 
 BASE_URL = "https://raw.githubusercontent.com"
-TAU = 1 / 100
-"""The temperature that OpenAI's CLIP learned."""
 
 N_ROWS = 500
 _N_STUFF_NAMES = 171
