@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from comc_utils.datasets.image_files import FoundFiles, name_some
 from comc_utils.errors import CoMCError
@@ -192,15 +192,9 @@ class MultiLabelImages:
                 return False
             return True
 
-        with ThreadPoolExecutor() as pool:
-            opened = list(
-                tqdm(
-                    pool.map(opens, range(len(self))),
-                    total=len(self),
-                    desc="images opened",
-                    disable=not progress,
-                )
-            )
+        opened = thread_map(
+            opens, range(len(self)), tqdm_class=tqdm, desc="images opened", disable=not progress
+        )
         if not any(opened):
             self[0]  # says what is wrong with it
         unreadable = tuple(name for name, good in zip(self.ids, opened, strict=True) if not good)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,8 +25,6 @@ from comc_utils.sentences.labels import COCO
 from comc_utils.store.paths import cache_dir
 
 BASE_URL = "https://raw.githubusercontent.com"
-TAU = 1 / 100
-"""The temperature that OpenAI's CLIP learned."""
 
 N_ROWS = 500
 _N_STUFF_NAMES = 171
@@ -173,7 +172,7 @@ def load_coco500(
         image_embeddings=_unit(features[0, kept]),
         captions=captions,
         caption_embeddings=_unit(features[1, kept]),
-        caption_labels=_named_classes(captions),
+        caption_labels=_matrix([COCO.find(caption) for caption in captions]),
         label_embeddings=_unit(label_features[: len(COCO.class_names)]),
     )
 
@@ -243,16 +242,13 @@ def _labels(path: Path, ids: tuple[str, ...]) -> UInt8[np.ndarray, "n N"]:
     for line in path.read_text(encoding="utf-8").splitlines():
         name, *indices = line.split()
         classes_of[name] = [int(i) for i in indices]
-    labels = np.zeros((len(ids), len(COCO.class_names)), dtype=np.uint8)
-    for row, name in enumerate(ids):
-        labels[row, classes_of.get(name, [])] = 1
-    return labels
+    return _matrix([classes_of.get(name, []) for name in ids])
 
 
-def _named_classes(captions: tuple[str, ...]) -> UInt8[np.ndarray, "n N"]:
-    labels = np.zeros((len(captions), len(COCO.class_names)), dtype=np.uint8)
-    for row, caption in enumerate(captions):
-        labels[row, sorted(COCO.find(caption))] = 1
+def _matrix(classes: Sequence[Iterable[int]]) -> UInt8[np.ndarray, "n N"]:
+    labels = np.zeros((len(classes), len(COCO.class_names)), dtype=np.uint8)
+    for row, columns in enumerate(classes):
+        labels[row, list(columns)] = 1
     return labels
 
 

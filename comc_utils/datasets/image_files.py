@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps
@@ -39,10 +39,8 @@ class FoundFiles:
         SHA-256 over names, sizes in bytes and modification times of the used files in their order, and
         how they are opened. It stands for the pixels without reading them: a file that is replaced
         changes it, the folder's own name and place do not.
-    exif_rotation : bool
-        As `open_image` takes it.
-    draft_size : int or None
-        As `open_image` takes it.
+    open : callable
+        From 0, 1, ... to that used file's image, as `open_image` reads it.
     """
 
     rows: list[int]
@@ -50,14 +48,7 @@ class FoundFiles:
     paths: tuple[str, ...]
     missing: tuple[str, ...]
     fingerprint: str
-    exif_rotation: bool
-    draft_size: int | None
-
-    def open(self, index: int) -> Image.Image:
-        """Open the used file number `index`, as `open_image` does."""
-        return open_image(
-            self.paths[index], exif_rotation=self.exif_rotation, draft_size=self.draft_size
-        )
+    open: Callable[[int], Image.Image]
 
 
 def open_image(
@@ -174,8 +165,9 @@ def find_files(
         paths=tuple(paths),
         missing=tuple(missing),
         fingerprint=digest.hexdigest(),
-        exif_rotation=exif_rotation,
-        draft_size=draft_size,
+        open=lambda index: open_image(
+            paths[index], exif_rotation=exif_rotation, draft_size=draft_size
+        ),
     )
 
 

@@ -126,11 +126,13 @@ def read_corpus(path: str | os.PathLike[str]) -> list[Record]:
     records = [_parse(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]
     if last:
         place = f"{path}, line {len(lines) + 1}"
-        if not _is_json(last):
+        try:
+            json.loads(last)
+        except ValueError:
             raise CoMCError(
                 f"{place}, the last, is cut short: its writer was stopped. Remove that line to keep "
                 f"the {len(lines)} sentences before it, or generate the corpus again."
-            )
+            ) from None
         records.append(_parse(last, place))
     if not records:
         raise CoMCError(f"The corpus {path} is empty; generate it again.")
@@ -194,14 +196,6 @@ def label_matrix(records: Sequence[Record], class_names: Sequence[str]) -> UInt8
                 )
             matrix[i, column[label]] = 1
     return matrix
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
 
 
 def _parse(line: bytes, place: str) -> Record:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 from tqdm.auto import tqdm
 
@@ -34,15 +34,6 @@ from comc_utils.sentences.llm.fates import (
     CleaningReport,
     Piece,
 )
-
-_CHOICES = {
-    "sentences": ("first", "all"),
-    "paragraphs": ("split", "keep"),
-    "missing_labels": ("keep", "drop", "ask-again"),
-    "other_labels": ("keep", "drop"),
-    "cut_short": ("keep", "drop"),
-    "duplicates": ("keep", "drop"),
-}
 
 
 @dataclass(frozen=True)
@@ -92,8 +83,9 @@ class CleaningPolicy:
     max_foreign_share: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
+        for name, kind in get_type_hints(CleaningPolicy).items():
+            choices = get_args(kind)
+            if choices and getattr(self, name) not in choices:
                 raise CoMCError(
                     f"The cleaning policy's {name} is {getattr(self, name)!r}; "
                     f"choose among {', '.join(choices)}."
