@@ -6,9 +6,8 @@ first asked for; embeddings come from the cache where they have been computed be
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -45,6 +44,7 @@ from comc_utils.sentences.templates import (
 )
 from comc_utils.sources import load_backbone
 from comc_utils.store.cache import EmbeddingCache
+from comc_utils.store.fingerprint import hash_texts
 from comc_utils.store.paths import cache_dir
 from comc_utils.store.shards import ShardedEmbeddings, store_in_shards
 
@@ -755,8 +755,3 @@ def _grammar_sentences(
     )
     written = Grammar(label_set).generate(label_sets, seed=seed)
     return tuple(tqdm(written, total=n_sentences, desc="sentences written", leave=False))
-
-
-def hash_texts(texts: Iterable[str]) -> str:
-    """SHA-256 of texts in their order."""
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -65,7 +65,7 @@ def test_scores_are_kept_until_something_changes(tmp_path, recorded):
 
 def test_a_change_of_the_code_computes_anew(tmp_path, recorded, monkeypatch):
     run_method(Recorder(), tiny(tmp_path), seed=0)
-    monkeypatch.setattr(rivals, "hash_code", lambda *parts: "other code")
+    monkeypatch.setattr(rivals, "code_fingerprint", lambda *roots: "other code")
     run_method(Recorder(), tiny(tmp_path), seed=0)
     assert len(recorded) == 2
 

@@ -26,16 +26,12 @@ from comc_utils.clip import ImageEmbeddings
 from comc_utils.clip.text import is_causal
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.datasets.nuswide import load_nuswide_tags
-from comc_utils.experiment import SMOKE_EPOCHS, EncodedExperiment, hash_texts
+from comc_utils.experiment import SMOKE_EPOCHS, EncodedExperiment
 from comc_utils.miniworld import load_miniworld
-from comc_utils.store.code_hash import hash_code
-from comc_utils.store.fingerprint import hash_tensors
+from comc_utils.store.fingerprint import code_fingerprint, hash_tensors, hash_texts
 
 MOST_SEEN = 10_000
 """Images with labels of seen classes that are learned from: as many as memory holds with their regions."""
-
-_CODE = ("baselines", "clip", "method", "sentences")
-"""Of this package: what a method's scores come from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +108,7 @@ def run_method(
         ),
         "text": _hash_text(experiment) if learns_from_text else "",
         "shown": _hash_images(shown) if shown else "",
-        "code": hash_code(*_CODE),
+        "code": code_fingerprint("comc_utils.baselines"),
     }
 
     def compute() -> dict[str, torch.Tensor]:
