@@ -20,9 +20,13 @@ from comc_utils.miniworld import (
     training_data,
     weights_path,
 )
-from comc_utils.miniworld.models import VOCABULARY
 from comc_utils.miniworld.train import RECIPES, Recipe, Stage
-from comc_utils.miniworld.vocabulary import learn_merges, vocabulary_texts, write_vocabulary
+from comc_utils.miniworld.vocabulary import (
+    VOCABULARY,
+    learn_merges,
+    vocabulary_texts,
+    write_vocabulary,
+)
 from comc_utils.sentences import draw_label_sets
 from comc_utils.sentences.grammar import Grammar
 from comc_utils.sentences.labels import VOC2007
