@@ -70,7 +70,7 @@ def _prepare(openvino: bool) -> tuple[Callable[[], Tensor], Callable[[], Tensor]
     photos = as_data_set(paths)
     ours = clip.with_openvino() if openvino else clip
     return (
-        lambda: ours.encode_images(photos, batch_size=BATCH_SIZE).global_embeddings,
+        lambda: ours.encode_images(photos, batch_size=BATCH_SIZE).with_position,
         lambda: _encode_plainly(reference, paths),
     )
 
@@ -78,10 +78,10 @@ def _prepare(openvino: bool) -> tuple[Callable[[], Tensor], Callable[[], Tensor]
 def _prepare_local() -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     clip, photos = _random_rn50(), as_data_set(photo_files())
 
-    def embed(local: str | None) -> ImageEmbeddings:
+    def embed(local: bool) -> ImageEmbeddings:
         return clip.encode_images(photos, batch_size=BATCH_SIZE, local=local)
 
-    return lambda: embed("value").global_embeddings, lambda: embed(None).global_embeddings
+    return lambda: embed(True).with_position, lambda: embed(False).with_position
 
 
 def _random_rn50() -> Clip:

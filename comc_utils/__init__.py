@@ -42,7 +42,7 @@ _PLACES = {
 }
 """Where each name is made; a module stands under a name of its own."""
 
-__all__ = [*_PLACES]  # noqa: PLE0604 (strings, from the table above)
+__all__ = [*_PLACES]
 
 
 def __getattr__(name: str) -> object:

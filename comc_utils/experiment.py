@@ -177,7 +177,11 @@ class Experiment:
 
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts, from the cache where they are there; a `CoMCError` without a text tower."""
-        return self._task_of(None, None, None).embed(texts, "This")
+        if self.source.towers is None:
+            raise CoMCError(
+                f"Profile {self.profile.name!r} needs a text tower, to embed other texts than its own."
+            )
+        return self.source.towers.embed_texts(texts)
 
     def embed_images(self, images: MultiLabelImages) -> ImageEmbeddings:
         """Unit vectors of images, seen as the preset says, from the cache where they are there."""

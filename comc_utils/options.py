@@ -1,9 +1,9 @@
-"""The options of an experiment, declared once: for `load_experiment`, notebooks' OPTIONS and the command line."""
+"""The options of an experiment, once for `load_experiment`, notebooks' OPTIONS and the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,89 @@ from comc_utils.errors import CoMCError
 
 @dataclass(frozen=True)
 class ExperimentOptions:
-    """How a profile is run; None, or False, leaves it to the profile."""
+    """How a profile is run; None, or False, leaves it to the profile.
 
-    backbone: str | None = None
-    weights: str | Path | None = None
-    limit: int | None = None
-    sentences: Any = None
-    n_sentences: int | None = None
-    draft: bool = False
-    skip_unreadable: bool = False
-    openvino: bool = False
+    A field's metadata are what `argparse` is told of its option, whose name is the field's.
+    """
+
+    backbone: str | None = field(
+        default=None,
+        metadata={
+            "metavar": "NAME",
+            "help": "open_clip's name of the model (RN50-quickgelu@448: larger)",
+        },
+    )
+    weights: str | Path | None = field(
+        default=None,
+        metadata={
+            "metavar": "TAG|PATH",
+            "help": "of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone",
+        },
+    )
+    limit: int | None = field(
+        default=None,
+        metadata={
+            "type": int,
+            "metavar": "N",
+            "help": "a trial on the first N test images that are there",
+        },
+    )
+    sentences: Any = field(
+        default=None,
+        metadata={
+            "type": Path,
+            "metavar": "FILE",
+            "help": "corpus to train on (see write-sentences)",
+        },
+    )
+    n_sentences: int | None = field(
+        default=None,
+        metadata={
+            "type": int,
+            "metavar": "N",
+            "help": "train on N sentences (default: the profile's number)",
+        },
+    )
+    draft: bool = field(
+        default=False,
+        metadata={
+            "action": "store_true",
+            "help": "let the decoder halve large JPEG files, which is faster and not quite the same",
+        },
+    )
+    skip_unreadable: bool = field(
+        default=False,
+        metadata={
+            "action": "store_true",
+            "help": "leave out images that do not open, and say which (default: an error)",
+        },
+    )
+    openvino: bool = field(
+        default=False,
+        metadata={
+            "action": "store_true",
+            "help": "embed images with OpenVINO, faster on some processors (the extra openvino)",
+        },
+    )
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> ExperimentOptions:
-        """Read options by name."""
+        """Read options by name.
+
+        Parameters
+        ----------
+        given : mapping of str to object
+            Values of some of the fields; None stands for not given.
+
+        Returns
+        -------
+        ExperimentOptions
+
+        Raises
+        ------
+        CoMCError
+            For an unknown name; the message holds the nearest known one.
+        """
         names = [f.name for f in fields(cls)]
         for name in given:
             if name not in names:
@@ -34,3 +103,11 @@ class ExperimentOptions:
                 hint = f"did you mean {near[0]!r}? " if near else ""
                 raise CoMCError(f"There is no option {name!r}; {hint}Known: {', '.join(names)}.")
         return cls(**{name: value for name, value in given.items() if value is not None})
+
+
+def flags() -> dict[str, dict[str, Any]]:
+    """Give what `argparse` is told of each option, by its name on the command line (``--skip-unreadable``)."""
+    return {
+        "--" + option.name.replace("_", "-"): {"default": None, **option.metadata}
+        for option in fields(ExperimentOptions)
+    }

@@ -10,24 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comc_utils.errors import CoMCError
-from comc_utils.sentences import comc_prompt
+from comc_utils.sentences import comc_instruction
 from comc_utils.sentences.labels import COCO, VOC2007
-from comc_utils.sentences.llm import CleaningPolicy, clean_answer, clean_answers
+from comc_utils.sentences.llm import CleaningPolicy, clean_answers
 from comc_utils.sentences.llm.answers import Answered
+from comc_utils.sentences.llm.fates import CleanedAnswer
 
 LABELS = ("dog", "sofa")
 CLEAN = "A dog sleeps on the sofa."
 
 
 def clean(answer: str, *labels: str, stopped_by: str = "stop", **policy):
-    return clean_answer(
-        labels or LABELS,
-        answer,
-        label_set=VOC2007,
-        policy=CleaningPolicy(**policy),
-        prompt=comc_prompt(labels or LABELS),
-        stopped_by=stopped_by,
+    wanted = labels or LABELS
+    answered = Answered(0, 0, wanted, comc_instruction(wanted), answer, stopped_by)
+    records, report = clean_answers(
+        [answered], label_set=VOC2007, generator="m", seed=0, policy=CleaningPolicy(**policy)
     )
+    cleaned = CleanedAnswer(report.fates[0].pieces)
+    assert [record.text for record in records] == list(cleaned.sentences)
+    assert report.fates[0].fate == cleaned.fate
+    return cleaned
 
 
 def fates(answer: str, *labels: str, **options) -> list[str]:
@@ -159,7 +161,7 @@ def test_reasoning_is_left_out() -> None:
 
 
 def test_echo_of_the_prompt() -> None:
-    prompt = comc_prompt(LABELS)
+    prompt = comc_instruction(LABELS)
     for echo in (f"{prompt}. {CLEAN}", f"{prompt}\n\n{CLEAN}", f'"{prompt.lower()}": {CLEAN}'):
         assert clean(echo).sentences == (CLEAN,)
     assert clean(prompt).fate == "echo of the prompt"
@@ -279,7 +281,7 @@ def test_any_text_has_a_fate(answer: str) -> None:
 
 def answered(index: int, answer: str, *labels: str, attempt: int = 0) -> Answered:
     labels = labels or LABELS
-    return Answered(index, attempt, labels, comc_prompt(labels), answer, "stop")
+    return Answered(index, attempt, labels, comc_instruction(labels), answer, "stop")
 
 
 def corpus(*answers: Answered, **policy):
@@ -297,7 +299,7 @@ def test_corpus_is_in_order_and_complete() -> None:
         ("A cat yawns widely.", ("cat",)),
     ]
     assert (records[0].generator, records[0].seed) == ("m", 3)
-    assert records[0].prompt == comc_prompt(LABELS)
+    assert records[0].prompt == comc_instruction(LABELS)
     assert [(fate.index, fate.fate) for fate in report.fates] == [
         (0, "names its labels and no other class"),
         (1, "refusal"),

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from comc_utils.datasets import MultiLabelEmbeddings, load_coco500
-from comc_utils.datasets.coco500 import BASE_URL, CAPTIONS, FEATURES, FILES, folds, load_array
+from comc_utils.datasets.coco500 import BASE_URL, CAPTIONS, FEATURES, FILES, load_array
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.metrics import mean_average_precision
 from comc_utils.experiment import load_experiment
@@ -92,7 +92,7 @@ def test_zero_shot(folder: Path, prompt: str, expected: float) -> None:
 
 def test_text_only_classifier(folder: Path) -> None:
     experiment = load_experiment("coco500", seed=0, data=folder)
-    components = experiment.components()
+    components = experiment.fit().components()
 
     def measure(alpha: float) -> float:
         scores = components.at(alpha).final.numpy()
@@ -203,17 +203,16 @@ def test_array_of_another_shape(tmp_path: Path) -> None:
 # Folds
 
 
-def test_folds_share_no_row() -> None:
-    split = folds(497, 5, seed=0)
-    assert sorted(row for _, fold in split for row in fold) == list(range(497))
-    for others, fold in split:
-        assert sorted(others + fold) == list(range(497))
+def test_folds_share_no_row(folder: Path) -> None:
+    experiment = load_experiment("coco500", seed=0, data=folder)
+    assert sorted(row for _, fold in experiment.folds for row in fold) == list(range(497))
+    named = np.flatnonzero(experiment.images.caption_labels.any(axis=1))
+    n_captions = len(named)
+    for others, fold in experiment.folds:
         assert len(fold) in (99, 100)
-    assert split == folds(497, 5, seed=0)
-    assert split != folds(497, 5, seed=1)
-
-
-@pytest.mark.parametrize("k", [0, 1, 4])
-def test_impossible_folds(k: int) -> None:
-    with pytest.raises(CoMCError, match=f"3 rows cannot be split into {k} folds"):
-        folds(3, k, seed=0)
+        # The captions of all other images, where they name a class, and every prompt.
+        captions = [row for row in others if row < n_captions]
+        assert sorted(named[captions]) == sorted(set(named) - set(fold))
+        assert set(others) - set(captions) == set(range(n_captions, len(experiment.corpus)))
+    assert experiment.folds == load_experiment("coco500", seed=0, data=folder).folds
+    assert experiment.folds != load_experiment("coco500", seed=1, data=folder).folds

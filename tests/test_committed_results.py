@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from compare_results import compare_metrics, differences
 
-from comc_utils.baselines import TaiDpt
-from comc_utils.baselines.run import run_method
+from comc_utils.baselines import ClipDpt, TaiDpt, ZeroShotClip
 from comc_utils.evaluation.comparison import map_percent
 from comc_utils.experiment import load_experiment
 from comc_utils.notebooks.run import reproduce
@@ -20,11 +19,8 @@ RESULTS = Path(__file__).parents[1] / "results"
 def test_table1_comes_again():
     # By the first of the notebook's five seeds, of which TaI-DPT alone would take minutes.
     experiment = load_experiment("miniworld")
-    tai_dpt = run_method(TaiDpt.for_data_set("miniworld"), experiment, seed=0)
-    scores = experiment.baseline_scores() | {
-        "TaI-DPT": tai_dpt.scores[0],
-        "CoMC": experiment.components().at(experiment.profile.alpha).final.numpy(),
-    }
+    methods = (ZeroShotClip(), ClipDpt(), experiment.as_published(TaiDpt), experiment.comc())
+    scores = {method.name: experiment.fit(method, seed=0).scores() for method in methods}
     again = {name: map_percent(of, experiment.image_labels) for name, of in scores.items()}
     path = RESULTS / "miniworld" / "metrics" / "03_inference.json"
     committed = json.loads(path.read_text(encoding="utf-8"))["map"]

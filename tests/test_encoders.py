@@ -264,22 +264,22 @@ def test_attention_pool_with_positional_embedding_equals_encode_image(
 ):
     with torch.no_grad():
         expected = unit(rn50.model.encode_image(open_clip_pixels(rn50, images)))
-    assert_close(rn50_embeddings.global_embeddings, expected)
+    assert_close(rn50_embeddings.with_position, expected)
     assert (expected[0] - expected[1]).abs().max() > 1e-3, "too alike to tell images apart"
 
 
 def test_attention_pool_without_positional_embedding(rn50, images, rn50_embeddings):
-    given = rn50.encode_images(images, local=None)
-    assert given.local_embeddings is None
+    given = rn50.encode_images(images, local=False)
+    assert given.local is None
     pool = rn50.model.visual.attnpool
     kept = pool.positional_embedding.data.clone()
     pool.positional_embedding.data.zero_()
     with torch.no_grad():
         expected = unit(rn50.model.encode_image(open_clip_pixels(rn50, images)))
     pool.positional_embedding.data.copy_(kept)
-    assert_close(given.global_without_position, expected)
-    assert_close(rn50_embeddings.global_without_position, expected)
-    assert (expected - rn50_embeddings.global_embeddings).abs().max() > 1e-3
+    assert_close(given.global_, expected)
+    assert_close(rn50_embeddings.global_, expected)
+    assert (expected - rn50_embeddings.with_position).abs().max() > 1e-3
 
 
 def test_resnet_local_embeddings_region_by_region(rn50, images, rn50_embeddings):
@@ -299,27 +299,16 @@ def test_resnet_local_embeddings_region_by_region(rn50, images, rn50_embeddings)
                 value = v_weight @ x[image, :, row, column] + v_bias
                 region = c_weight @ value + c_bias
                 expected[image, 7 * row + column] = region / np.linalg.norm(region)
-    assert_close(rn50_embeddings.local_embeddings, torch.from_numpy(expected))
+    assert_close(rn50_embeddings.local, torch.from_numpy(expected))
 
 
 def test_vit_global_equals_encode_image(vit, images):
     with torch.no_grad():
         expected = unit(vit.model.encode_image(open_clip_pixels(vit, images)))
-    for local in ("value", "patch", None):
+    for local in (True, False):
         given = vit.encode_images(images, local=local)
-        assert_close(given.global_embeddings, expected)
-        assert torch.equal(given.global_without_position, given.global_embeddings)
-
-
-def test_vit_patches_equal_open_clips_tokens(vit, images):
-    visual = vit.model.visual
-    visual.output_tokens = True
-    with torch.no_grad():
-        _, tokens = visual(open_clip_pixels(vit, images))  # after ln_post
-    visual.output_tokens = False
-    given = vit.encode_images(images, local="patch").local_embeddings
-    assert given.shape == (3, 16, 32)
-    assert_close(given, unit(tokens @ visual.proj))
+        assert_close(given.with_position, expected)
+        assert torch.equal(given.global_, given.with_position)
 
 
 def test_vit_value_path_token_by_token(vit, images):
@@ -334,29 +323,33 @@ def test_vit_value_path_token_by_token(vit, images):
             [torch.cat([last(token[None, None])[0] for token in image[1:]]) for image in x]
         )
         expected = unit(visual.ln_post(alone) @ visual.proj)
-    given = vit.encode_images(images, local="value").local_embeddings
+    given = vit.encode_images(images).local
+    assert given.shape == (3, 16, 32)
     assert_close(given, expected)
-    patches = vit.encode_images(images, local="patch").local_embeddings
-    assert (given - patches).abs().max() > 1e-3
+    visual.output_tokens = True
+    with torch.no_grad():
+        _, tokens = visual(open_clip_pixels(vit, images))  # the last block's own patch tokens
+    visual.output_tokens = False
+    assert (given - unit(tokens @ visual.proj)).abs().max() > 1e-3
 
 
 def test_plain_resize_keeps_the_border(vit, images):
-    given = vit.encode_images(images, resize="plain", local=None).global_embeddings
+    given = vit.encode_images(images, resize="plain", local=False).with_position
     with torch.no_grad():
         pixels = open_clip_pixels(vit, images, "squash")
         assert_close(given, unit(vit.model.encode_image(pixels)))
     framed = Image.new("RGB", (96, 32), "black")
     marked = framed.copy()
     marked.paste("white", (0, 0, 20, 32))
-    cropped = vit.encode_images([framed, marked], resize="crop").global_embeddings
-    squeezed = vit.encode_images([framed, marked], resize="plain").global_embeddings
+    cropped = vit.encode_images([framed, marked], resize="crop").with_position
+    squeezed = vit.encode_images([framed, marked], resize="plain").with_position
     assert_close(cropped[0], cropped[1])
     assert (squeezed[0] - squeezed[1]).abs().max() > 1e-3
 
 
 def test_palette_images_are_resized_in_rgb(vit, images):
     palette = images[0].quantize(16)
-    both = vit.encode_images([palette, palette.convert("RGB")]).global_embeddings
+    both = vit.encode_images([palette, palette.convert("RGB")]).with_position
     assert_close(both[0], both[1])
 
 
@@ -375,8 +368,8 @@ def test_images_are_taken_on_demand_and_in_order(vit, images):
     assert Lazy.taken == [0, 1, 2, 3, 4]
     expected = vit.encode_images(images)
     rows = [0, 1, 2, 0, 1]
-    assert_close(given.global_embeddings, expected.global_embeddings[rows])
-    assert_close(given.local_embeddings, expected.local_embeddings[rows])
+    assert_close(given.with_position, expected.with_position[rows])
+    assert_close(given.local, expected.local[rows])
 
 
 def test_a_damaged_image_is_named(vit, images, tmp_path):
@@ -403,23 +396,19 @@ def test_errors_of_the_image_sequence(vit, error, message):
         vit.encode_images(Broken())
 
 
-def test_bad_image_arguments(vit, small_resnet, images):
+def test_bad_image_arguments(vit, images):
     with pytest.raises(CoMCError, match="no images"):
         vit.encode_images([])
     with pytest.raises(CoMCError, match=r"Item 0 .* ndarray"):
         vit.encode_images([np.zeros((8, 8, 3))])
     with pytest.raises(CoMCError, match="Unknown resize"):
         vit.encode_images(images, resize="squash")
-    with pytest.raises(CoMCError, match="Unknown local"):
-        vit.encode_images(images, local="values")
-    with pytest.raises(CoMCError, match="no patch tokens"):
-        small_resnet.encode_images(images, local="patch")
     pooled = load_clip("test-vit-attention-pool", None)
-    with pytest.raises(CoMCError, match="local=None"):
+    with pytest.raises(CoMCError, match="local=False"):
         pooled.encode_images(images)
     with torch.no_grad():
         expected = unit(pooled.model.encode_image(open_clip_pixels(pooled, images)))
-    assert_close(pooled.encode_images(images, local=None).global_embeddings, expected)
+    assert_close(pooled.encode_images(images, local=False).with_position, expected)
 
 
 def test_progress_only_where_asked(vit, images, capsys):
@@ -472,7 +461,7 @@ def test_workers_change_nothing(name, images, tmp_path, request):
     processes = {process for process, _ in drawn.notes()}
     assert len(processes) == 2 and os.getpid() not in processes
     assert {n_threads for _, n_threads in drawn.notes()} == {1}
-    for kind in ("global_embeddings", "global_without_position", "local_embeddings"):
+    for kind in ("with_position", "global_", "local"):
         assert torch.equal(getattr(ahead, kind), getattr(here, kind))
     assert torch.equal(torch.get_rng_state(), state)
     assert multiprocessing.active_children() == []
@@ -575,12 +564,12 @@ def test_embedding_leaves_a_resnet_as_it_is(small_resnet, images):
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
     bias = model.visual.layer4[0].bn2.bias
     bias.add_(1)
-    changed = small_resnet.encode_images(images).global_embeddings
+    changed = small_resnet.encode_images(images).with_position
     with torch.no_grad():
         expected = unit(model.encode_image(open_clip_pixels(small_resnet, images)))
     bias.sub_(1)
     assert_close(changed, expected)
-    assert (changed - first.global_embeddings).abs().max() > 1e-3
+    assert (changed - first.with_position).abs().max() > 1e-3
 
 
 # Loading
@@ -828,8 +817,8 @@ def test_a_vision_transformer_at_another_size_equals_open_clips(
     with torch.no_grad():
         expected = expected_model.encode_image(open_clip_pixels(clip, images, mode))
     given = clip.encode_images(images, resize=resize)
-    assert_close(given.global_embeddings, unit(expected))
-    assert given.local_embeddings.shape == (3, n_regions, 32)
+    assert_close(given.with_position, unit(expected))
+    assert given.local.shape == (3, n_regions, 32)
     assert_close(clip.encode_text(SENTENCES), vit.encode_text(SENTENCES))
 
 
@@ -857,16 +846,16 @@ def test_a_resnet_at_another_size_equals_open_clips(
     with torch.no_grad():
         expected = unit(expected_model.encode_image(open_clip_pixels(clip, images, mode)))
     given = clip.encode_images(images, resize=resize)
-    assert_close(given.global_embeddings, expected)
-    assert given.local_embeddings.shape == (3, side**2, 32)
-    assert (given.global_embeddings - given.global_without_position).abs().max() > 1e-3
+    assert_close(given.with_position, expected)
+    assert given.local.shape == (3, side**2, 32)
+    assert (given.with_position - given.global_).abs().max() > 1e-3
 
 
 def test_rn50_at_another_size():
     clip = load_clip("RN50-quickgelu", None, image_size=288)
     assert clip.image_size == 288
     image = Image.effect_noise((300, 320), 60)
-    assert clip.encode_images([image]).local_embeddings.shape == (1, 81, 1024)
+    assert clip.encode_images([image]).local.shape == (1, 81, 1024)
 
 
 @pytest.mark.parametrize(

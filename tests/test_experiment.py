@@ -7,33 +7,38 @@ from dataclasses import replace
 import pytest
 import torch
 
-from comc_utils import experiment as experiment_module
-from comc_utils.clip import Clip
+from comc_utils.baselines import ClipDpt, ZeroShotClip
+from comc_utils.clip import Clip, cached
 from comc_utils.errors import CoMCError
-from comc_utils.experiment import EncodedExperiment, load_experiment
+from comc_utils.experiment import Experiment, load_experiment
 from comc_utils.method.presets import PAPER, RELEASED
+from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import PROFILES, get_profile
 from comc_utils.sentences import language_model_corpus, write_corpus
+from comc_utils.sources.towers import DrawnSource
 from comc_utils.store import shards as sharded_embeddings
 from comc_utils.store.cache import EmbeddingCache
 
 
-def tiny(tmp_path, **changes) -> EncodedExperiment:
+def tiny(tmp_path, *, smoke=False, seed=3, preset=None, **options) -> Experiment:
     profile = replace(get_profile("miniworld"), n_sentences=300, n_images=24)
-    settings = {"preset": replace(RELEASED, templates_in_training_text=False), "seed": 3} | changes
-    return EncodedExperiment(
-        profile=profile,
-        backbone="miniworld-RN-small",
-        cache=EmbeddingCache(tmp_path / "embeddings"),
-        **settings,
+    source = DrawnSource(
+        profile,
+        preset or replace(RELEASED, templates_in_training_text=False),
+        seed,
+        smoke,
+        None,
+        ExperimentOptions(backbone="miniworld-RN-small", **options),
+        EmbeddingCache(tmp_path / "embeddings"),
     )
+    return Experiment(source, seed)
 
 
 def test_two_runs_with_one_seed_agree_with_and_without_a_cache(tmp_path):
     scores = []
     for folder in ("a", "a", "b"):
         experiment = tiny(tmp_path / folder)
-        scores.append(experiment.components().at(0.7).final)
+        scores.append(experiment.fit().components().at(0.7).final)
         corpus = [record.text for record in experiment.corpus]
         assert corpus == [record.text for record in tiny(tmp_path / "c").corpus]
     assert torch.equal(scores[0], scores[1])
@@ -45,7 +50,7 @@ def test_shapes_and_labels_fit(tmp_path):
     experiment = tiny(tmp_path)
     n, d = experiment.global_embeddings.shape
     assert experiment.local_embeddings.shape == (n, 9, d)
-    assert experiment.zero_shot_embeddings.shape == (n, d)
+    assert experiment.image_embeddings.with_position.shape == (n, d)
     assert experiment.text_embeddings.shape == (300, d)
     assert experiment.label_embeddings.shape == (20, d)
     assert experiment.image_labels.shape == (24, 20) and len(experiment.image_ids) == 24
@@ -58,8 +63,8 @@ def test_shapes_and_labels_fit(tmp_path):
 
 def test_the_preset_chooses_the_positional_embedding_and_the_templates(tmp_path):
     released, paper = tiny(tmp_path), tiny(tmp_path, preset=PAPER)
-    assert torch.equal(paper.global_embeddings, paper.zero_shot_embeddings)
-    assert not torch.allclose(released.global_embeddings, released.zero_shot_embeddings)
+    assert torch.equal(paper.global_embeddings, paper.image_embeddings.with_position)
+    assert not torch.allclose(released.global_embeddings, released.image_embeddings.with_position)
     with_templates = tiny(tmp_path, preset=RELEASED)
     added = with_templates.corpus[300:]
     assert len(added) == 20 * (9 + 80)
@@ -77,7 +82,7 @@ def test_more_text_or_other_images_are_embedded_anew(tmp_path):
 def test_texts_in_parts_go_on_where_they_stopped_and_where_more_are_added(tmp_path, monkeypatch):
     texts = [f"a photo of {n} dogs." for n in (5, 3, 5, 1, 2, 4, 3, 6)]
     whole = tiny(tmp_path / "whole").embed_texts(texts)
-    monkeypatch.setattr(experiment_module, "TEXTS_A_PART", 2)
+    monkeypatch.setattr(cached, "TEXTS_A_PART", 2)
     experiment = tiny(tmp_path)
     parts, encode_text = [], Clip.encode_text
 
@@ -99,7 +104,7 @@ def test_texts_in_parts_go_on_where_they_stopped_and_where_more_are_added(tmp_pa
 def test_images_in_shards_go_on_where_they_stopped(tmp_path, monkeypatch):
     in_one_piece = tiny(tmp_path / "whole")
     expected = in_one_piece.global_embeddings, in_one_piece.local_embeddings
-    monkeypatch.setattr(experiment_module, "FEW_IMAGES", 10)
+    monkeypatch.setattr(cached, "FEW_IMAGES", 10)
     monkeypatch.setattr(sharded_embeddings, "SHARD_BYTES", 100_000)  # 10 of the 24 images
     experiment = tiny(tmp_path)
     sizes, encode_images = [], Clip.encode_images
@@ -121,18 +126,19 @@ def test_images_in_shards_go_on_where_they_stopped(tmp_path, monkeypatch):
 
 def test_many_images_in_shards_score_as_in_one_piece(tmp_path, monkeypatch):
     whole = tiny(tmp_path / "whole")
-    monkeypatch.setattr(experiment_module, "FEW_IMAGES", 10)
-    monkeypatch.setattr(experiment_module, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(cached, "FEW_IMAGES", 10)
+    monkeypatch.setattr(cached, "LARGE_BYTES", 1000)
     monkeypatch.setattr(sharded_embeddings, "SHARD_BYTES", 30_000)
     sharded = tiny(tmp_path / "sharded")
     assert sharded.local_embeddings.shape == whole.local_embeddings.shape
     assert sharded.local_embeddings.dtype == torch.float16
     assert len(list((tmp_path / "sharded" / "embeddings").glob("*.safetensors"))) == 4
     for alpha in (0.0, 0.7, 1.0):
-        scores = [e.components().at(alpha).final for e in (whole, sharded)]
+        scores = [e.fit().components().at(alpha).final for e in (whole, sharded)]
         torch.testing.assert_close(*scores, rtol=0, atol=2e-3)
-    for name, expected in whole.baseline_scores().items():
-        assert abs(sharded.baseline_scores()[name] - expected).max() < 5e-3, name
+    for method in (ZeroShotClip(), ClipDpt()):
+        expected = whole.fit(method).scores()
+        assert abs(sharded.fit(method).scores() - expected).max() < 5e-3, method
 
 
 def test_a_corpus_file_takes_the_place_of_the_grammar(tmp_path):
@@ -189,7 +195,7 @@ def test_profiles_say_what_the_paper_needs():
 
 def test_coco500_never_scores_an_image_by_its_own_caption(real_data):
     experiment = load_experiment("coco500", data=real_data / "coco500")
-    captions = experiment.dataset.captions
+    captions = experiment.images.captions
     scored = []
     for text_rows, image_rows in experiment.folds:
         texts = {experiment.corpus[row].text for row in text_rows}
@@ -198,3 +204,33 @@ def test_coco500_never_scores_an_image_by_its_own_caption(real_data):
         )
         scored += list(image_rows)
     assert sorted(scored) == list(range(len(experiment.image_ids)))
+
+
+def test_a_mistyped_option_is_named_with_the_nearest():
+    with pytest.raises(CoMCError, match="no option 'bakcbone'.*did you mean 'backbone'"):
+        load_experiment("miniworld", bakcbone="miniworld-RN-small")
+
+
+def test_another_preset_shares_images_and_towers(tmp_path):
+    released = tiny(tmp_path)
+    _ = released.image_embeddings
+    paper = released.with_preset(PAPER)
+    assert paper.images is released.images and paper.clip is released.clip
+    assert paper.preset == PAPER and released.preset != PAPER
+    assert not torch.equal(paper.global_embeddings, released.global_embeddings)
+
+
+def test_embeddings_alone_embed_no_text(real_data):
+    experiment = load_experiment("coco500", data=real_data / "coco500")
+    with pytest.raises(CoMCError, match="needs a text tower"):
+        experiment.embed_texts(["a dog"])
+    assert experiment.clip is None and experiment.local_embeddings is None
+    assert "none are left to learn from" in experiment.labelled_missing
+
+
+def test_all_text_rows_by_name_learn_as_all_by_default(tmp_path):
+    experiment = tiny(tmp_path)
+    whole, named = experiment.fit(), experiment.fit(rows=range(300))
+    assert torch.equal(whole.classifier.weight, named.classifier.weight)
+    half = experiment.fit(rows=range(150))
+    assert not torch.equal(whole.classifier.weight, half.classifier.weight)

@@ -203,17 +203,18 @@ NAMES = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 
 def test_limit_counts_the_files_that_are_there(folder: Path) -> None:
     files = find_files(folder, NAMES, limit=3, place="P")
-    assert files.rows == (0, 1, 3)
+    assert files.rows == [0, 1, 3]
+    assert files.names == ("a.jpg", "b.jpg", "d.jpg")
     assert files.paths == tuple(str(folder / f"{name}.jpg") for name in "abd")
     assert files.missing == ("c.jpg",)
     assert find_files(folder, NAMES, limit=2, place="P").missing == ()
-    assert find_files(folder, NAMES, limit=9, place="P").rows == (0, 1, 3)
+    assert find_files(folder, NAMES, limit=9, place="P").rows == [0, 1, 3]
 
 
 def test_all_files_must_be_there_without_a_limit(folder: Path) -> None:
     with pytest.raises(CoMCError, match=r"holds 3 of the 4 images of P; missing: c.jpg.*--limit N"):
         find_files(folder, NAMES, limit=None, place="P")
-    assert find_files(folder, ["a.jpg", "d.jpg"], limit=None, place="P").rows == (0, 1)
+    assert find_files(folder, ["a.jpg", "d.jpg"], limit=None, place="P").rows == [0, 1]
 
 
 @pytest.mark.parametrize("limit", [None, 2])

@@ -20,13 +20,17 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, relu
 
 from comc_utils.clip import Clip, load_clip
+from comc_utils.clip.cached import CachedClip
 from comc_utils.datasets.base import MultiLabelImages
-from comc_utils.experiment import EncodedExperiment
+from comc_utils.experiment import Experiment
 from comc_utils.method.classifier import LinearClassifier
 from comc_utils.method.presets import PAPER, RELEASED, Preset
+from comc_utils.method.protocol import Learned
 from comc_utils.method.scores import score_images
+from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import get_profile
 from comc_utils.sentences import Record
+from comc_utils.sources.towers import FilesSource
 from comc_utils.store.cache import EmbeddingCache
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
@@ -312,30 +316,32 @@ class BothWays:
             ]
         )
 
-    def experiment(self, preset: Preset) -> EncodedExperiment:
+    def experiment(self, preset: Preset) -> Experiment:
         n = len(self.images)
-        made = EncodedExperiment(
-            profile=get_profile("voc2007"),
-            preset=preset,
-            backbone=self.clip.name,
-            sentences=(Record("A dog.", ("dog",), generator="by hand", prompt="", seed=0),),
-            cache=self.cache,
-        )
+        written = (Record("A dog.", ("dog",), generator="by hand", prompt="", seed=0),)
+        options = ExperimentOptions(backbone=self.clip.name, sentences=written)
+        source = FilesSource(get_profile("voc2007"), preset, 0, False, None, options, self.cache)
         # Cached properties, filled with what is at hand instead of what would be downloaded.
-        vars(made)["clip"] = self.clip
-        vars(made)["images"] = MultiLabelImages(
+        vars(source)["towers"] = CachedClip(self.clip, self.clip.name, "", self.cache)
+        vars(source)["images"] = MultiLabelImages(
             name="twenty",
             split="test",
-            class_names=made.class_names,
+            class_names=source.profile.label_set.class_names,
             labels=np.zeros((n, 20), dtype=np.uint8),
             ids=tuple(map(str, range(n))),
             load_image=lambda index: self.images[index].copy(),
             fingerprint="twenty",
         )
-        return made
+        return Experiment(source)
 
     def notebooks(self, preset: Preset, alpha: float) -> Tensor:
-        return self.experiment(preset).score([self.classifier_of(preset)]).at(alpha).final
+        experiment, classifier = self.experiment(preset), self.classifier_of(preset)
+        tensors = {"weight": classifier.weight, "bias": classifier.bias}
+        method = experiment.comc(alpha=alpha)
+        recogniser = method.recogniser(Learned(tensors), experiment.task(method))
+        components = recogniser.components(experiment.image_embeddings)
+        assert_equal(recogniser.score(experiment.image_embeddings), components.at(alpha).final)
+        return components.at(alpha).final
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import torch
 from comc_utils.cli import main
 from comc_utils.clip.torchvision_ops import ensure_torchvision_imports
 from comc_utils.errors import CoMCError
-from comc_utils.sentences import comc_prompt
+from comc_utils.sentences import comc_instruction
 from comc_utils.sentences.llm.local_model import LocalModel
 
-PROMPTS = [comc_prompt(["dog"]), comc_prompt(["cat", "potted plant", "tv monitor"])]
+PROMPTS = [comc_instruction(["dog"]), comc_instruction(["cat", "potted plant", "tv monitor"])]
 TEMPLATE = "{% for m in messages %}<user> {{ m['content'] }} {% endfor %}<answer>"
 
 
@@ -148,7 +148,7 @@ def test_model_that_does_not_load(tmp_path: Path) -> None:
     [
         ({"style": "talk"}, "Unknown style 'talk'"),
         ({"max_tokens": 0}, "0 tokens an answer"),
-        ({"batch_size": 0}, "0 prompts at once"),
+        ({"batch_size": 0}, "0 instructions at once"),
     ],
 )
 def test_wrong_arguments(folder: Path, arguments: dict, message: str) -> None:

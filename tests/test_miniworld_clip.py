@@ -20,9 +20,13 @@ from comc_utils.miniworld import (
     training_data,
     weights_path,
 )
-from comc_utils.miniworld.models import VOCABULARY
 from comc_utils.miniworld.train import RECIPES, Recipe, Stage
-from comc_utils.miniworld.vocabulary import learn_merges, vocabulary_texts, write_vocabulary
+from comc_utils.miniworld.vocabulary import (
+    VOCABULARY,
+    learn_merges,
+    vocabulary_texts,
+    write_vocabulary,
+)
 from comc_utils.sentences import draw_label_sets
 from comc_utils.sentences.grammar import Grammar
 from comc_utils.sentences.labels import VOC2007
@@ -59,14 +63,14 @@ def test_a_model_knows_its_world(name):
     images = load_miniworld("validation", 150)
     embedded = clip.encode_images(images)
     prompts = clip.encode_text([f"a photo of a {c}." for c in VOC2007.class_names])
-    cosines = (embedded.global_embeddings @ prompts.T).numpy()
+    cosines = (embedded.with_position @ prompts.T).numpy()
     # A label's cosine lies above a random non-label's far more often than chance.
     pairs = [
         row[labels == 1].min() > np.median(row[labels == 0])
         for row, labels in zip(cosines, images.labels, strict=True)
     ]
     assert np.mean(pairs) > 0.6
-    assert embedded.local_embeddings.shape[1] in (9, 36)
+    assert embedded.local.shape[1] in (9, 36)
     assert clip.temperature < 0.1
 
 
@@ -88,7 +92,7 @@ def test_the_vocabulary_is_what_its_code_learns(tmp_path):
 
 
 def test_missing_and_damaged_weights_are_named(tmp_path, monkeypatch):
-    from comc_utils import sources as backbones
+    from comc_utils.sources import backbones
 
     monkeypatch.setattr(backbones, "weights_path", lambda name: tmp_path / "gone.safetensors")
     with pytest.raises(CoMCError, match="gone.safetensors"):
@@ -183,7 +187,7 @@ def test_the_larger_resnet_begins_as_the_smaller_one(monkeypatch, tmp_path):
     smaller, larger = (load_backbone(n) for n in ("miniworld-RN-small", "miniworld-RN-large"))
     larger.model.load_state_dict({name: tensor.float() for name, tensor in start.items()})
     expected, found = (clip.encode_images(images) for clip in (smaller, larger))
-    for name in ("global_embeddings", "local_embeddings"):
+    for name in ("with_position", "local"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=2e-3)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from PIL import Image
 from comc_utils.clip import load_clip
 from comc_utils.errors import CoMCError
 from comc_utils.experiment import load_experiment
-from comc_utils.store.cache import EmbeddingCache
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None,
@@ -43,18 +41,16 @@ def images():
 
 
 @needs_openvino
-def test_an_experiment_embeds_with_openvino_where_asked(tmp_path):
+def test_an_experiment_embeds_with_openvino_where_asked(tmp_path, monkeypatch):
     from comc_utils.clip.openvino import OpenVinoTower
 
     embedded = {}
     for openvino in (False, True):
-        experiment = replace(
-            load_experiment("miniworld", limit=6, openvino=openvino),
-            cache=EmbeddingCache(tmp_path),
-        )
+        monkeypatch.setenv("COMC_CACHE_DIR", str(tmp_path))
+        experiment = load_experiment("miniworld", limit=6, openvino=openvino)
         assert isinstance(experiment.clip.make_tower, OpenVinoTower) == openvino
-        embedded[openvino] = experiment.global_embeddings
-    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+        embedded[openvino] = experiment.image_embeddings.with_position
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
     torch.testing.assert_close(embedded[True], embedded[False], rtol=0, atol=1e-4)
 
 
@@ -64,17 +60,15 @@ def test_openvino_equals_torch(rn50, images):
     assert with_openvino.fingerprint == rn50.fingerprint
     expected = rn50.encode_images(images)
     given = with_openvino.encode_images(images, batch_size=2)  # and a last batch of one
-    for kind in ("global_embeddings", "global_without_position", "local_embeddings"):
+    for kind in ("with_position", "global_", "local"):
         ours, torchs = getattr(given, kind), getattr(expected, kind)
         assert ours.shape == torchs.shape
         assert (ours - torchs).abs().max() < 1e-5
         assert (ours[0] - ours[1]).abs().max() > 1e-4, "too alike to tell images apart"
-    assert not torch.equal(given.global_embeddings, expected.global_embeddings), "torch ran it"
-    without_regions = with_openvino.encode_images(images, local=None)
-    assert without_regions.local_embeddings is None
-    assert (without_regions.global_embeddings - expected.global_embeddings).abs().max() < 1e-5
-    with pytest.raises(CoMCError, match="no patch tokens"):
-        with_openvino.encode_images(images, local="patch")
+    assert not torch.equal(given.with_position, expected.with_position), "torch ran it"
+    without_regions = with_openvino.encode_images(images, local=False)
+    assert without_regions.local is None
+    assert (without_regions.with_position - expected.with_position).abs().max() < 1e-5
 
 
 def test_a_missing_openvino_is_named(rn50, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tasks import task_of
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -15,11 +16,8 @@ from comc_utils.baselines import (
     CoOp,
     CoOpDpt,
     DualCoOp,
-    LabelledImages,
-    LabelledText,
     Sgd,
     TaiDpt,
-    Task,
     dual_coop,
     zero_shot_scores,
 )
@@ -34,6 +32,7 @@ from comc_utils.baselines.prompts import (
 from comc_utils.clip import Clip, ImageEmbeddings, load_clip
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import ranking_loss
+from comc_utils.method.protocol import LabelledImages, LabelledText
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
 
@@ -62,7 +61,7 @@ def images(clip: Clip) -> LabelledImages:
 
 @pytest.fixture(scope="module")
 def text(clip: Clip) -> LabelledText:
-    return LabelledText(clip.encode_text(TEXTS), clip.encode_tokens(TEXTS), LABELS)
+    return LabelledText(clip.encode_text(TEXTS), LABELS, "texts", clip.encode_tokens(TEXTS))
 
 
 @torch.no_grad()
@@ -116,18 +115,19 @@ def test_tai_dpt_scores_images_by_its_equations(
     clip: Clip, text: LabelledText, images: LabelledImages
 ) -> None:
     method = TaiDpt(training=replace(TaiDpt().training, epochs=0))
-    fitted = method.fit(Task(clip, NAMES, text=text), seed=3)
+    task = task_of(clip, NAMES, text=text)
+    fitted = method.fit(task, seed=3)
     prompts = [literal_prompts(clip, context) for context in random_contexts(2, 16, 512, seed=3)]
     scores = fitted.score(images.embeddings)
     for row in range(3):
-        regions = images.embeddings.local_embeddings[row]
+        regions = images.embeddings.local[row]
         for c in range(len(NAMES)):
             cosines = (regions @ prompts[1][c]).double()
             weights = (40 * cosines).exp() / (40 * cosines).exp().sum()
-            whole = images.embeddings.global_without_position[row] @ prompts[0][c]
+            whole = images.embeddings.global_[row] @ prompts[0][c]
             expected = (4 * float(whole) + 4 * float((weights * cosines).sum())) / 2
             assert scores[row, c] == pytest.approx(expected, abs=1e-4)
-    assert fitted.n_parameters == 2 * 16 * 512
+    assert method.learn(task, seed=3).n_parameters == 2 * 16 * 512
 
 
 @pytest.mark.parametrize("method", [TaiDpt, CoOp, CoOpDpt, DualCoOp])
@@ -135,7 +135,7 @@ def test_only_contexts_learn(
     clip: Clip, text: LabelledText, images: LabelledImages, method: type
 ) -> None:
     before = {name: tensor.clone() for name, tensor in clip.model.state_dict().items()}
-    task = Task(clip, NAMES, text=text, images=images)
+    task = task_of(clip, NAMES, text=text, images=images)
     start = method(training=replace(ONE_STEP, epochs=0), n_context=4).fit(task, seed=0)
     moved = method(training=ONE_STEP, n_context=4).fit(task, seed=0)
     assert not torch.equal(start.score(images.embeddings), moved.score(images.embeddings))
@@ -149,7 +149,7 @@ def test_only_contexts_learn(
 
 
 def test_one_step_of_tai_dpt_is_that_of_autograd(clip: Clip, text: LabelledText) -> None:
-    learned = TaiDpt(training=ONE_STEP, n_context=4).fit(Task(clip, NAMES, text=text), seed=0)
+    learned = TaiDpt(training=ONE_STEP, n_context=4).fit(task_of(clip, NAMES, text=text), seed=0)
     contexts = random_contexts(2, 4, 512, seed=0).requires_grad_()
     tower = PromptTower(clip, NAMES)
     whole, local = TaiDpt().logits(tower.embed(contexts), text, torch.arange(3))
@@ -163,14 +163,14 @@ def test_one_step_of_tai_dpt_is_that_of_autograd(clip: Clip, text: LabelledText)
 
 def test_coop_without_a_step_is_zero_shot_clip(clip: Clip, images: LabelledImages) -> None:
     method = CoOp(training=replace(ONE_STEP, epochs=0), words="a photo of a", scale=100.0)
-    scores = method.fit(Task(clip, NAMES, images=images), seed=0).score(images.embeddings)
+    scores = method.fit(task_of(clip, NAMES, images=images), seed=0).score(images.embeddings)
     prompts = clip.encode_text([f"a photo of a {name}." for name in NAMES])
-    expected = zero_shot_scores(images.embeddings.global_embeddings, prompts, scale=100.0)
+    expected = zero_shot_scores(images.embeddings.with_position, prompts, scale=100.0)
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-3)
 
 
 def test_coop_learns_to_rank_its_images(clip: Clip, images: LabelledImages) -> None:
-    task = Task(clip, NAMES, images=images)
+    task = task_of(clip, NAMES, images=images)
 
     def loss(epochs: int, method: type) -> float:
         training = Sgd(epochs=epochs, learning_rate=0.05, warmup_epochs=0)
@@ -201,10 +201,11 @@ def test_dual_coop_aggregates_as_its_code_does() -> None:
 def test_dual_coop_takes_as_many_vectors_as_there_is_room_for(
     clip: Clip, images: LabelledImages
 ) -> None:
-    task = Task(clip, ("zebra", "traffic light"), images=images)
-    fitted = DualCoOp(training=replace(ONE_STEP, epochs=0), n_context=77).fit(task, seed=0)
+    task = task_of(clip, ("zebra", "traffic light"), images=images)
+    method = DualCoOp(training=replace(ONE_STEP, epochs=0), n_context=77)
+    fitted = method.fit(task, seed=0)
     room = PromptTower(clip, NAMES).room
-    assert fitted.n_parameters == 2 * room * 512
+    assert method.learn(task, seed=0).n_parameters == 2 * room * 512
     assert fitted.score(images.embeddings).shape == (3, 2)
     with pytest.raises(CoMCError, match=f"more than the 77 tokens .* use at most {room}"):
         PromptTower(clip, NAMES).embed(torch.zeros(1, room + 1, 512))
@@ -233,26 +234,26 @@ def test_tokens_of_sentences_stay_apart(clip: Clip, text: LabelledText) -> None:
 
 def test_what_a_method_needs_is_said(clip: Clip, images: LabelledImages) -> None:
     with pytest.raises(CoMCError, match="TaI-DPT learns from sentences"):
-        TaiDpt().fit(Task(clip, NAMES, images=images), seed=0)
+        TaiDpt().fit(task_of(clip, NAMES, images=images), seed=0)
     for method in (CoOp(), CoOpDpt(), DualCoOp()):
         with pytest.raises(CoMCError, match=f"{method.name} learns from labelled images"):
-            method.fit(Task(clip, NAMES), seed=0)
-    whole = images.embeddings.global_embeddings
-    without = LabelledImages(NAMES, ImageEmbeddings(whole, whole, None), LABELS)
+            method.fit(task_of(clip, NAMES), seed=0)
+    whole = images.embeddings.with_position
+    without = LabelledImages(NAMES, ImageEmbeddings(whole, None, whole), LABELS)
     for method in (CoOpDpt(), DualCoOp()):
         with pytest.raises(CoMCError, match="learns from regions"):
-            method.fit(Task(clip, NAMES, images=without), seed=0)
+            method.fit(task_of(clip, NAMES, images=without), seed=0)
 
 
 def test_labels_of_other_classes_are_refused(clip: Clip, images: LabelledImages) -> None:
     for method in (CoOp(), CoOpDpt()):
         with pytest.raises(CoMCError, match=f"{method.name} learns from images in which the class"):
-            method.fit(Task(clip, NAMES[::-1], images=images), seed=0)
+            method.fit(task_of(clip, NAMES[::-1], images=images), seed=0)
 
 
 def test_tai_dpt_without_tokens_says_so(clip: Clip, text: LabelledText) -> None:
     with pytest.raises(CoMCError, match="TaI-DPT looks at single tokens"):
-        TaiDpt().fit(Task(clip, NAMES, text=replace(text, tokens=None)), seed=0)
+        TaiDpt().fit(task_of(clip, NAMES, text=replace(text, tokens=None)), seed=0)
 
 
 def test_some_classes_embed_as_among_all(clip: Clip) -> None:
@@ -264,7 +265,7 @@ def test_some_classes_embed_as_among_all(clip: Clip) -> None:
 
 
 def test_dual_coop_learns_from_a_few_classes_at_a_time(clip: Clip, images: LabelledImages) -> None:
-    task = Task(clip, NAMES, images=images)
+    task = task_of(clip, NAMES, images=images)
 
     def scores(seed: int, **changes: int) -> Tensor:
         method = DualCoOp(training=replace(ONE_STEP, learning_rate=10.0), n_context=4, **changes)
@@ -293,7 +294,7 @@ def test_dual_coop_compares_logits_with_the_labels_of_the_same_classes(clip, ima
         "asymmetric_loss",
         lambda logits, of, **rest: compared.append(of) or loss(logits, of, **rest),
     )
-    task = Task(clip, NAMES, images=replace(images, labels=labels))
+    task = task_of(clip, NAMES, images=replace(images, labels=labels))
     training = replace(ONE_STEP, epochs=4)
     DualCoOp(training=training, n_context=4, classes_per_step=2).fit(task, seed=0)
     assert len(compared) == 4
@@ -304,6 +305,6 @@ def test_dual_coop_compares_logits_with_the_labels_of_the_same_classes(clip, ima
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_prompts_are_learned_through_a_tower_on_a_gpu(images: LabelledImages) -> None:
     on_gpu = load_clip("RN50-quickgelu", None, seed=0, device="cuda")
-    task = Task(on_gpu, NAMES, images=images)
+    task = task_of(on_gpu, NAMES, images=images)
     scores = CoOp(training=ONE_STEP, n_context=4).fit(task, seed=0).score(images.embeddings)
     assert scores.device.type == "cpu"

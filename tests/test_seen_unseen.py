@@ -8,16 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tasks import task_of
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from comc_utils.baselines import ConSE, Fast0Tag, LabelEM, LabelledImages, Sgd, Task
+from comc_utils.baselines import ConSE, Fast0Tag, LabelEM, Sgd
 from comc_utils.baselines.conse import ConvexCombination
 from comc_utils.baselines.fast0tag import direction, hidden_widths, rank_net_loss
 from comc_utils.baselines.label_em import weighted_ranking_loss
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
 from comc_utils.method.losses import asymmetric_loss, binary_cross_entropy
+from comc_utils.method.protocol import LabelledImages, Task
 from comc_utils.sentences.labels import label_prompt
 
 SEEN = ("cup", "fish", "key", "tree")
@@ -41,8 +43,8 @@ def task() -> Task:
     generator = torch.Generator().manual_seed(0)
     whole = normalize(torch.randn(40, 6, generator=generator), dim=-1)
     labels = (whole @ Texts().encode_text([label_prompt(name) for name in SEEN]).T > 0.3).long()
-    images = LabelledImages(SEEN, ImageEmbeddings(whole, whole, None), labels)
-    return Task(Texts(), WANTED, images=images)
+    images = LabelledImages(SEEN, ImageEmbeddings(whole, None, whole), labels)
+    return task_of(Texts(), WANTED, images=images)
 
 
 def test_conse_is_a_literal_loop(task: Task) -> None:
@@ -51,7 +53,7 @@ def test_conse_is_a_literal_loop(task: Task) -> None:
     seen, wanted = task.embed_classes(SEEN), task.embed_classes(WANTED)
     embeddings = task.images.embeddings
     scores = ConvexCombination(weight, bias, seen, wanted, n_nearest=3).score(embeddings)
-    for i, x in enumerate(embeddings.global_embeddings[:5]):
+    for i, x in enumerate(embeddings.with_position[:5]):
         exponentials = [math.exp(float(w @ x + b)) for w, b in zip(weight, bias, strict=True)]
         p = np.array(exponentials) / sum(exponentials)
         best = sorted(range(4), key=lambda j: -p[j])[:3]
@@ -62,8 +64,9 @@ def test_conse_is_a_literal_loop(task: Task) -> None:
 
 
 def test_conse_minimises_its_softmax(task: Task) -> None:
-    fitted = ConSE(inverse_penalty=2.0).fit(task, seed=0)
-    x, labels = task.images.embeddings.global_embeddings.double(), task.images.labels
+    method = ConSE(inverse_penalty=2.0)
+    fitted = method.fit(task, seed=0)
+    x, labels = task.images.embeddings.with_position.double(), task.images.labels
 
     def cost(weight: Tensor, bias: Tensor) -> Tensor:
         log_p = (x @ weight.T + bias).log_softmax(dim=1)
@@ -73,7 +76,7 @@ def test_conse_minimises_its_softmax(task: Task) -> None:
     weight, bias = fitted.weight.double().requires_grad_(), fitted.bias.double().requires_grad_()
     gradients = torch.autograd.grad(cost(weight, bias), (weight, bias))
     assert max(float(g.abs().max()) for g in gradients) < 1e-2
-    assert fitted.n_parameters == 4 * 6 + 4
+    assert method.learn(task, seed=0).n_parameters == 4 * 6 + 4
 
 
 def test_conse_of_two_classes_and_of_one(task: Task) -> None:
@@ -81,7 +84,7 @@ def test_conse_of_two_classes_and_of_one(task: Task) -> None:
     labels[:, 2:] = 0
     two = replace(task, images=replace(task.images, labels=labels))
     fitted = ConSE().fit(two, seed=0)
-    x = task.images.embeddings.global_embeddings
+    x = task.images.embeddings.with_position
     logits = x @ fitted.weight.T + fitted.bias
     alone = labels.sum(dim=1) == 1
     right = logits.argmax(dim=1)[alone] == labels.argmax(dim=1)[alone]
@@ -107,16 +110,17 @@ def test_label_em_loss_is_a_literal_loop() -> None:
 
 
 def test_fast0tag_is_a_literal_loop(task: Task) -> None:
-    fitted = Fast0Tag(training=Sgd(epochs=0), hidden=(5, 4)).fit(task, seed=3)
+    method = Fast0Tag(training=Sgd(epochs=0), hidden=(5, 4))
+    fitted = method.fit(task, seed=3)
     w = [layer.numpy() for layer in fitted.layers]
     assert [layer.shape for layer in w] == [(5, 6), (5,), (4, 5), (4,), (6, 4), (6,)]
     wanted = task.embed_classes(WANTED).numpy()
-    x = task.images.embeddings.global_embeddings.numpy()
+    x = task.images.embeddings.with_position.numpy()
     scores = fitted.score(task.images.embeddings)
     for i in range(5):
         h = np.maximum(w[2] @ np.maximum(w[0] @ x[i] + w[1], 0) + w[3], 0)
         np.testing.assert_allclose(scores[i], wanted @ (w[4] @ h + w[5]), atol=1e-6)
-    assert fitted.n_parameters == 5 * 6 + 5 + 4 * 5 + 4 + 6 * 4 + 6
+    assert method.learn(task, seed=3).n_parameters == 5 * 6 + 5 + 4 * 5 + 4 + 6 * 4 + 6
     assert hidden_widths(1024) == (2048, 512)
 
 
@@ -134,7 +138,7 @@ def test_fast0tag_loss_is_a_literal_loop() -> None:
 
 @pytest.mark.parametrize("method", [LabelEM, Fast0Tag])
 def test_seen_classes_are_learned_and_seeds_matter(task: Task, method: type) -> None:
-    same = replace(task, class_names=SEEN)
+    same = task_of(Texts(), SEEN, images=task.images)
     training = Sgd(learning_rate=0.3, epochs=30, batch_size=8, warmup_epochs=0, weight_decay=0.0)
 
     def scores(epochs: int, seed: int) -> Tensor:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from comc_utils.errors import CoMCError
 from comc_utils.sentences import (
     Record,
-    comc_prompt,
+    comc_instruction,
     distinct_share,
     draw_label_sets,
     label_matrix,
@@ -98,12 +98,12 @@ def test_impossible_draws(arguments: tuple[list[str], int, int], message: str) -
 )
 def test_prompt_words(names: list[str], listing: str) -> None:
     paper = "Please make a brief sentence to describe a photo that contains"
-    assert comc_prompt(names) == f"{paper} {listing}"
+    assert comc_instruction(names) == f"{paper} {listing}"
 
 
 def test_prompt_without_labels() -> None:
     with pytest.raises(CoMCError, match="at least one label"):
-        comc_prompt([])
+        comc_instruction([])
 
 
 # Corpus file

@@ -10,7 +10,7 @@ import pytest
 
 from comc_utils.sentences import (
     Record,
-    comc_prompt,
+    comc_instruction,
     distinct_share,
     draw_label_sets,
     language_model_corpus,
@@ -49,7 +49,7 @@ def test_every_sentence_names_exactly_its_labels(records: list[Record]) -> None:
 
 
 def test_every_prompt_is_the_papers_for_its_labels(records: list[Record]) -> None:
-    assert all(record.prompt == comc_prompt(record.labels) for record in records)
+    assert all(record.prompt == comc_instruction(record.labels) for record in records)
 
 
 def test_names_its_kind_of_writer(records: list[Record]) -> None:

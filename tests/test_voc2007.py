@@ -50,7 +50,6 @@ def test_labels_and_images(root: Path) -> None:
     assert images.class_names == VOC2007.class_names
     assert images.labels[:, [DOG, PERSON]].tolist() == [[1, 0], [0, 1], [0, 0], [1, 1]]
     assert images.labels.sum() == 4
-    assert images.left_out is None
     assert images[3].size == (8, 6)
     assert abs(images[3].getpixel((4, 3))[0] - 150) < 6
     described = images.describe()
@@ -59,28 +58,28 @@ def test_labels_and_images(root: Path) -> None:
     assert "missing" not in described
 
 
-def test_difficult_pairs_left_out(root: Path) -> None:
-    images = load_voc2007(root, difficult="left out")
-    assert images.left_out is not None
-    assert np.argwhere(images.left_out).tolist() == [[1, DOG]]
+def test_difficult_pairs(root: Path) -> None:
+    images = load_voc2007(root)
+    assert images.difficult is not None
+    assert np.argwhere(images.difficult).tolist() == [[1, DOG]]
     assert images.labels[1, DOG] == 0
-    assert images.describe()["pairs left out"] == 1
+    assert images.describe()["difficult pairs"] == 1
     # The difficult dog ranks second of four: as a negative it costs precision, left out it does not.
     scores = np.zeros((4, 20))
     scores[:, DOG] = [4, 3, 1, 2]
     with_it = average_precision_per_class(scores, images.labels)[DOG]
-    without = average_precision_per_class(scores, images.labels, left_out=images.left_out)[DOG]
+    without = average_precision_per_class(scores, images.labels, left_out=images.difficult)[DOG]
     assert (with_it, without) == (pytest.approx((1 + 2 / 3) / 2), 1.0)
 
 
-def test_pairs_left_out_must_fit_the_labels(root: Path) -> None:
+def test_difficult_pairs_must_fit_the_labels(root: Path) -> None:
     images = load_voc2007(root)
-    with pytest.raises(CoMCError, match="pair left out of data set VOC2007.*is labelled 1"):
-        replace(images, left_out=images.labels)
+    with pytest.raises(CoMCError, match="difficult pair of data set VOC2007.*is labelled 1"):
+        replace(images, difficult=images.labels)
     with pytest.raises(
-        CoMCError, match=r"pairs left out of .* shape \[3, 20\], expected \[4, 20\]"
+        CoMCError, match=r"difficult pairs of .* shape \[3, 20\], expected \[4, 20\]"
     ):
-        replace(images, left_out=images.labels[:3])
+        replace(images, difficult=images.labels[:3])
 
 
 @pytest.mark.parametrize("below", ["", "VOCdevkit", "VOCdevkit/VOC2007"])
@@ -174,7 +173,6 @@ def test_damaged_lists(root: Path, name: str, change: tuple[str, str] | None, me
     ("options", "message"),
     [
         ({"split": "val2014"}, "no split 'val2014'; its splits: test, trainval, train, val"),
-        ({"difficult": "positive"}, "cannot be 'positive'"),
         ({"limit": 0}, "limit is 0"),
     ],
 )
@@ -196,11 +194,11 @@ def test_official_lists(real_data: Path, tmp_path: Path) -> None:
     photo = sample / "JPEGImages" / "000001.jpg"
     for name in (sample / "ImageSets/Main/test.txt").read_text().split():
         (tmp_path / "JPEGImages" / f"{name}.jpg").symlink_to(photo)
-    images = load_voc2007(tmp_path, difficult="left out")
+    images = load_voc2007(tmp_path)
     assert (len(images), images.ids[0], images.ids[-1]) == (4952, "000001", "009963")
     assert images.labels.sum() == 7013
-    assert images.left_out is not None
-    assert images.left_out.sum() == 619
+    assert images.difficult is not None
+    assert images.difficult.sum() == 619
     assert images.labels[:, PERSON].sum() == 2007
 
 

@@ -19,16 +19,13 @@ from language_model_server import FAULTS, LanguageModelServer, running_server, s
 
 from comc_utils.cli import main
 from comc_utils.errors import CoMCError
-from comc_utils.sentences import comc_prompt, draw_label_sets, read_corpus
+from comc_utils.sentences import comc_instruction, draw_label_sets, read_corpus
 from comc_utils.sentences.labels import VOC2007
-from comc_utils.sentences.llm.answers import (
-    Answer,
-    Journal,
-    Origin,
-    PassingFaultError,
-)
+from comc_utils.sentences.llm.answers import Answer, PassingFaultError
+from comc_utils.sentences.llm.asking import Budget, Patience
 from comc_utils.sentences.llm.cleaning import CleaningPolicy
-from comc_utils.sentences.llm.writing import Budget, Patience, write_sentences
+from comc_utils.sentences.llm.journal import Journal, Origin
+from comc_utils.sentences.llm.writing import write_sentences
 
 KEY = "sk-verydistinctive-0123456789abcdef"
 SOON = Patience(tries=10, first_wait=0.001, longest_wait=0.01)
@@ -129,11 +126,11 @@ def test_thousands_through_faults_and_a_kill(server: LanguageModelServer, tmp_pa
     assert all(tuple(line["labels"]) == expected[line["index"]] for line in lines)
     records = read_corpus(path)
     assert [record.labels for record in records] == expected
-    assert [record.prompt for record in records] == [comc_prompt(names) for names in expected]
+    assert [record.prompt for record in records] == [comc_instruction(names) for names in expected]
     assert {record.generator for record in records} == {"tiny"}
     assert len({record.text for record in records}) == n
     # Nothing that was finished is asked again: beyond one answer each, only what the kill cut off.
-    wanted = Counter(map(comc_prompt, expected))
+    wanted = Counter(map(comc_instruction, expected))
     assert sum((server.answered - wanted).values()) <= 8
     assert server.answered.total() <= n + 8
     assert server.most_in_flight <= 8
@@ -199,7 +196,9 @@ def test_fault_that_lasts_ends_the_run(tmp_path: Path) -> None:
         raise PassingFaultError("HTTP 503")
 
     model = Scripted(down)
-    with pytest.raises(CoMCError, match="HTTP 503, 3 times for one prompt.*run the same command"):
+    with pytest.raises(
+        CoMCError, match="HTTP 503, 3 times for one instruction.*run the same command"
+    ):
         write(model, tmp_path, 5, patience=replace(SOON, tries=3))
     assert len(model.asked) == 3
 
@@ -227,7 +226,7 @@ def test_server_that_asks_for_too_long_a_wait(tmp_path: Path) -> None:
 
 def test_prompt_without_an_answer_does_not_stop_the_others(tmp_path: Path) -> None:
     def silent(prompt: str, number: int) -> Answer:
-        if prompt == comc_prompt(label_names(3)[1]):
+        if prompt == comc_instruction(label_names(3)[1]):
             raise PassingFaultError("The answer is empty", answer=Answer("", "length", 7))
         return good(prompt, number)
 
@@ -315,7 +314,7 @@ def test_longer_corpus_goes_on_and_a_shorter_one_asks_nothing(tmp_path: Path) ->
     write(Scripted(good), tmp_path, 4)
     longer = Scripted(good)
     assert write(longer, tmp_path, 6).sentences == 6
-    assert longer.asked == [comc_prompt(names) for names in label_names(6)[4:]]
+    assert longer.asked == [comc_instruction(names) for names in label_names(6)[4:]]
     shorter = Scripted(good)
     assert write(shorter, tmp_path, 3).sentences == 3
     assert shorter.asked == []
@@ -429,7 +428,7 @@ def test_asking_again_until_all_labels_are_named(tmp_path: Path) -> None:
     policy = CleaningPolicy(missing_labels="ask-again", attempts=3)
     outcome = write(model, tmp_path, 5, policy=policy)
     assert outcome.sentences == outcome.finished == 5
-    assert Counter(model.asked) == {comc_prompt(names): 2 for names in label_names(5)}
+    assert Counter(model.asked) == {comc_instruction(names): 2 for names in label_names(5)}
     assert outcome.report.answers["asked again"] == 5
     attempts = Counter(line["attempt"] for line in journal_lines(tmp_path / "c.jsonl"))
     assert attempts == {0: 5, 1: 5}
@@ -528,7 +527,7 @@ def test_options_of_the_request_reach_the_server(
     options = ["--options", '{"seed": null, "top_p": 0.5}', "--style", "completion"]
     limits = ["--max-tokens", "30", "--temperature", "0.7"]
     assert main(words(server, tmp_path / "c.jsonl", 1, *options, *limits)) == 0
-    prompt = comc_prompt(label_names(1)[0])
+    prompt = comc_instruction(label_names(1)[0])
     assert server.requests == [
         {"model": "tiny", "prompt": prompt, "max_tokens": 30, "temperature": 0.7, "top_p": 0.5}
     ]

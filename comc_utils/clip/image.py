@@ -23,6 +23,7 @@ from torchvision.transforms import Compose
 from comc_utils.clip.resnet import ResNetTower
 from comc_utils.clip.vit import vit_features
 from comc_utils.errors import CoMCError
+from comc_utils.store.rgb import image_errors, to_rgb
 
 # open_clip's words for the two ways to fill the square input.
 _RESIZE_MODES = {"crop": "shortest", "plain": "squash"}
@@ -73,7 +74,7 @@ class ImageEmbeddings:
 
 
 def make_image_tower(
-    model: nn.Module, local: Literal["value", "patch"] | None
+    model: nn.Module, local: bool
 ) -> Callable[
     [Float[Tensor, "n 3 height width"]],
     tuple[Float[Tensor, "n d"], Float[Tensor, "n d"], Float[Tensor, "n k d"] | None],
@@ -84,8 +85,8 @@ def make_image_tower(
     ----------
     model : nn.Module
         open_clip's model, whose weights are those of now: a ModifiedResNet's are copied.
-    local : {"value", "patch"} or None
-        See `Clip.encode_images`.
+    local : bool
+        Whether regions are embedded, see `Clip.encode_images`.
 
     Returns
     -------
@@ -101,29 +102,20 @@ def make_image_tower(
     """
     visual = model.visual
     if isinstance(visual, ModifiedResNet):
-        if local == "patch":
-            raise CoMCError(
-                'A ModifiedResNet has no patch tokens in the embedding space; use local="value".'
-            )
-        return ResNetTower(visual, local is not None)
-    if local is None:
+        return ResNetTower(visual, local)
+    if local and not isinstance(visual, VisionTransformer):
+        raise CoMCError(
+            f"Local embeddings of the image tower {type(visual).__name__} are not known; use "
+            "local=False or a model with a ModifiedResNet or a VisionTransformer."
+        )
 
-        def embed_whole(pixels: Tensor) -> tuple[Tensor, Tensor, None]:
-            whole = model.encode_image(pixels)
-            return whole, whole, None
+    def embed(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        whole, regions = (
+            vit_features(visual, pixels) if local else (model.encode_image(pixels), None)
+        )
+        return whole, whole, regions
 
-        return embed_whole
-    if isinstance(visual, VisionTransformer):
-
-        def embed(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            whole, regions = vit_features(visual, pixels, local)
-            return whole, whole, regions
-
-        return embed
-    raise CoMCError(
-        f"Local embeddings of the image tower {type(visual).__name__} are not known; use "
-        "local=None or a model with a ModifiedResNet or a VisionTransformer."
-    )
+    return embed
 
 
 def embed_batches(
@@ -268,21 +260,14 @@ def open_rgb(images: Sequence[Image.Image], index: int) -> Image.Image:
     CoMCError
         The image does not open or decode, or is no image.
     """
-    image = None
-    try:
+    what = f"Image {index}"
+    with image_errors(what):
         image = images[index]
-        if not isinstance(image, Image.Image):
-            raise CoMCError(
-                f"Item {index} of the images is of type {type(image).__name__}; "
-                "give a sequence of PIL images."
-            )
-        return image.convert("RGB")
-    except CoMCError:
-        raise
-    # What Pillow raises for damaged files: a SyntaxError for some PNGs, too.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        filename = getattr(image, "filename", "")
-        where = f"Image {index}" + (f" ({filename})" if filename else "")
+    if not isinstance(image, Image.Image):
         raise CoMCError(
-            f"{where} does not open: {error}. Replace the file or leave it out of the data set."
-        ) from None
+            f"Item {index} of the images is of type {type(image).__name__}; "
+            "give a sequence of PIL images."
+        )
+    filename = getattr(image, "filename", "")
+    with image_errors(f"{what} ({filename})" if filename else what):
+        return to_rgb(image)

@@ -230,7 +230,7 @@ class Clip:
         images: Sequence[Image.Image],
         *,
         batch_size: int = 64,
-        local: Literal["value", "patch"] | None = "value",
+        local: bool = True,
         resize: Literal["crop", "plain"] = "crop",
         num_workers: int | None = None,
         progress: bool = False,
@@ -247,16 +247,11 @@ class Clip:
             sequence that opens or draws its images on demand keeps few batches in memory.
         batch_size : int
             Images a forward pass.
-        local : {"value", "patch"} or None
-            How regions are embedded.
-
-            - ``"value"``: without attending to other regions in the last layer. ModifiedResNet:
-              layer4's map through the attention pool's value and output projections. Vision
-              transformer: the last block with attention replaced by each token's own value (its
-              residual and MLP kept, as in MaskCLIP [1]_), then ``ln_post`` and the projection.
-            - ``"patch"``: the last block's patch tokens through ``ln_post`` and the projection.
-              Vision transformers only.
-            - None: no local embeddings.
+        local : bool
+            Whether regions are embedded: without attending to other regions in the last layer.
+            ModifiedResNet: layer4's map through the attention pool's value and output projections.
+            Vision transformer: the last block with attention replaced by each token's own value (its
+            residual and MLP kept, as in MaskCLIP [1]_), then ``ln_post`` and the projection.
         resize : {"crop", "plain"}
             ``"crop"``: shorter side to the input size, then the central square, as CLIP was trained
             and evaluated; objects at the border are lost. ``"plain"``: the whole image squeezed
@@ -290,8 +285,6 @@ class Clip:
         """
         if len(images) == 0:
             raise CoMCError("There are no images to embed; give at least one.")
-        if local not in ("value", "patch", None):
-            raise CoMCError(f'Unknown local embeddings {local!r}; use "value", "patch" or None.')
         crop, scale = make_transforms(self.model, resize)
         tower = self.make_tower(self.model, local)
         n = len(images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -71,17 +71,13 @@ class OpenVinoTower:
         )
 
     def __call__(
-        self, model: nn.Module, local: Literal["value", "patch"] | None
+        self, model: nn.Module, local: bool
     ) -> Callable[[Float[Tensor, "n 3 height width"]], list[Float[Tensor, "n ..."] | None]]:
         """Give what runs the image tower, as `comc_utils.clip.image.make_image_tower` does."""
-        if local == "patch":
-            raise CoMCError(
-                'A ModifiedResNet has no patch tokens in the embedding space; use local="value".'
-            )
 
         def embed(pixels: Tensor) -> list[Tensor | None]:
             outputs = self._compiled(pixels.contiguous().numpy()).values()
             with_position, without_position, regions = map(torch.from_numpy, outputs)
-            return [with_position, without_position, None if local is None else regions]
+            return [with_position, without_position, regions if local else None]
 
         return embed

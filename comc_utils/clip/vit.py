@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from jaxtyping import Float
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor
@@ -13,11 +11,12 @@ from comc_utils.errors import CoMCError
 
 
 def vit_features(
-    visual: VisionTransformer,
-    pixels: Float[Tensor, "n 3 height width"],
-    local: Literal["value", "patch"],
+    visual: VisionTransformer, pixels: Float[Tensor, "n 3 height width"]
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k d"]]:
     """Embed images as wholes and by patch with one pass through the transformer.
+
+    For local embeddings the last block is run on each patch token alone; then ``ln_post`` and the
+    projection.
 
     Parameters
     ----------
@@ -25,9 +24,6 @@ def vit_features(
         The image tower.
     pixels : Tensor [n, 3, height, width]
         Preprocessed images.
-    local : {"patch", "value"}
-        ``"patch"``: the last block's patch tokens. ``"value"``: the last block run on each patch
-        token alone. Both then through ``ln_post`` and the projection.
 
     Returns
     -------
@@ -38,24 +34,22 @@ def vit_features(
     ------
     CoMCError
         The tower pools by attention, so that its patches are not in the embedding space, or its
-        last block is not the standard one and ``"value"`` is asked for.
+        last block is not the standard one.
     """
     if visual.attn_pool is not None:
         raise CoMCError(
             "This vision transformer pools by attention and has no patch embeddings; "
-            "use local=None."
+            "use local=False."
         )
     last = visual.transformer.resblocks[-1]
-    block = -1 if local == "patch" else -2
-    output = visual.forward_intermediates(pixels, indices=[block], output_fmt="NLC")
-    patches = output["image_intermediates"][0]  # (n, K, width)
-    if local == "value":
-        if not isinstance(last, ResidualAttentionBlock):
-            raise CoMCError(
-                f"The last block is a {type(last).__name__}, whose value path is not known; "
-                'use local="patch".'
-            )
-        patches = _value_path(last, patches)
+    if not isinstance(last, ResidualAttentionBlock):
+        raise CoMCError(
+            f"The last block is a {type(last).__name__}, whose value path is not known; "
+            "use local=False."
+        )
+    # The patches as they enter the last block.
+    output = visual.forward_intermediates(pixels, indices=[-2], output_fmt="NLC")
+    patches = _value_path(last, output["image_intermediates"][0])  # (n, K, width)
     return output["image_features"], visual.ln_post(patches) @ visual.proj
 
 

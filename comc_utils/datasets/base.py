@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +14,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
-from comc_utils.datasets.image_files import image_errors, name_some
+from comc_utils.datasets.image_files import FoundFiles, name_some
 from comc_utils.errors import CoMCError
 from comc_utils.sentences.labels import check_label_names
+from comc_utils.store.rgb import image_errors, to_rgb
 
 UNIT_TOLERANCE = 1e-3
 """Largest distance of a unit vector's norm from 1; half-precision files stay below 1e-3."""
@@ -44,9 +46,10 @@ class MultiLabelImages:
     fingerprint : str
         Stands for the pixels of all images in their order, e.g. a SHA-256: the key under which their
         embeddings are cached.
-    left_out : ndarray of uint8 [n, N], optional
-        1 where class j is neither shown nor absent in image i, as VOC's difficult objects; the pair is to
-        be left out of the class's ranking (`metrics.mean_average_precision`).
+    difficult : ndarray of uint8 [n, N], optional
+        1 where image i shows class j in objects alone that are marked as difficult to recognise. The label
+        is 0; by VOC's own protocol the pair is left out of the class's ranking
+        (`metrics.mean_average_precision`).
     stated : mapping of str to int or float
         What is published of the data set, under `describe`'s own names.
     missing : tuple of str
@@ -57,7 +60,7 @@ class MultiLabelImages:
     Raises
     ------
     CoMCError
-        Shapes that do not fit, labels other than 0 and 1, names or ids that repeat, a pair left out that
+        Shapes that do not fit, labels other than 0 and 1, names or ids that repeat, a difficult pair that
         is labelled 1.
     """
 
@@ -68,7 +71,7 @@ class MultiLabelImages:
     ids: tuple[str, ...] = field(repr=False)
     load_image: Callable[[int], Image.Image] = field(repr=False)
     fingerprint: str = field(repr=False)
-    left_out: UInt8[np.ndarray, "n N"] | None = field(default=None, repr=False)
+    difficult: UInt8[np.ndarray, "n N"] | None = field(default=None, repr=False)
     stated: Mapping[str, int | float] = field(default_factory=dict, repr=False)
     missing: tuple[str, ...] = field(default=(), repr=False)
     unreadable: tuple[str, ...] = field(default=(), repr=False)
@@ -79,14 +82,23 @@ class MultiLabelImages:
         _check_ids(self.ids, place)
         shape = (len(self.ids), len(self.class_names))
         _check_labels(self.labels, shape, f"labels of {place}")
-        if self.left_out is not None:
-            _check_labels(self.left_out, shape, f"pairs left out of {place}")
-            if (self.left_out & self.labels).any():
+        if self.difficult is not None:
+            _check_labels(self.difficult, shape, f"difficult pairs of {place}")
+            if (self.difficult & self.labels).any():
                 raise CoMCError(
-                    f"A pair left out of {place} is labelled 1; it can be only one of both."
+                    f"A difficult pair of {place} is labelled 1; it can be only one of both."
                 )
         if not self.fingerprint:
             raise CoMCError(f"The fingerprint of {place} is empty; give a hash of its images.")
+
+    @classmethod
+    def of_files(cls, files: FoundFiles, **attributes: Any) -> MultiLabelImages:
+        """Make a data set of files that were found: `attributes` are those that they do not give."""
+        return cls(
+            **{"ids": files.names, "missing": files.missing} | attributes,
+            load_image=files.open,
+            fingerprint=files.fingerprint,
+        )
 
     def __len__(self) -> int:
         """Number of images, n."""
@@ -118,7 +130,7 @@ class MultiLabelImages:
             f"Image {self.ids[index]} (number {index}) of data set {self.name}, split {self.split},"
         )
         with image_errors(what), self.load_image(index) as image:
-            return image.convert("RGB")
+            return to_rgb(image)
 
     def subset(self, rows: Sequence[int]) -> MultiLabelImages:
         """Take some of the images.
@@ -144,7 +156,7 @@ class MultiLabelImages:
             ids=tuple(self.ids[row] for row in rows),
             load_image=lambda index: self.load_image(rows[index]),
             fingerprint=chosen.hexdigest(),
-            left_out=None if self.left_out is None else self.left_out[rows],
+            difficult=None if self.difficult is None else self.difficult[rows],
             stated={},
         )
 
@@ -180,15 +192,9 @@ class MultiLabelImages:
                 return False
             return True
 
-        with ThreadPoolExecutor() as pool:
-            opened = list(
-                tqdm(
-                    pool.map(opens, range(len(self))),
-                    total=len(self),
-                    desc="images opened",
-                    disable=not progress,
-                )
-            )
+        opened = thread_map(
+            opens, range(len(self)), tqdm_class=tqdm, desc="images opened", disable=not progress
+        )
         if not any(opened):
             self[0]  # says what is wrong with it
         unreadable = tuple(name for name, good in zip(self.ids, opened, strict=True) if not good)
@@ -202,7 +208,7 @@ class MultiLabelImages:
         dict
             Data set, split, images, classes, positives, mean labels per image, and the classes without
             a positive, by name; what is stated of each beside it, as "images (stated)". Where there are
-            any: the number of pairs left out, the first of the missing files, and how many images did not
+            any: the number of difficult pairs, the first of the missing files, and how many images did not
             open, with the names of the first.
         """
         described: dict[str, str | int | float] = {"data set": self.name, "split": self.split}
@@ -210,8 +216,8 @@ class MultiLabelImages:
             described[key] = value
             if key in self.stated:
                 described[f"{key} (stated)"] = self.stated[key]
-        if self.left_out is not None:
-            described["pairs left out"] = int(self.left_out.sum())
+        if self.difficult is not None:
+            described["difficult pairs"] = int(self.difficult.sum())
         if self.missing:
             described["missing"] = name_some(self.missing)
         if self.unreadable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from comc_utils.datasets.base import MultiLabelImages
-from comc_utils.datasets.image_files import check_count, find_files, name_some
+from comc_utils.datasets.image_files import check_count, check_split, find_files, name_some
 from comc_utils.errors import CoMCError
 from comc_utils.sentences.labels import COCO
 
@@ -69,7 +70,7 @@ def load_coco2014(
     ----------
     Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014.
     """
-    _check_split(split)
+    check_split(split, N_IMAGES, "COCO 2014")
     place = f"COCO {split}"
     root = Path(root)
     path = root / "annotations" / f"instances_{split}.json"
@@ -77,34 +78,26 @@ def load_coco2014(
     name_of = _file_names(content["images"], path)
     column_of = _columns(content["categories"], path)
     labels = _labels(content["annotations"], list(name_of), column_of, path)
-    kept = np.arange(len(labels)) if unlabelled else np.flatnonzero(labels.any(axis=1))
+    names = list(name_of.values())
+    if not unlabelled:
+        kept = labels.any(axis=1)
+        names, labels = list(compress(names, kept)), labels[kept]
     n_stated = (N_IMAGES if unlabelled else N_LABELLED)[split]
     if limit is None:
-        check_count(len(labels), N_IMAGES[split], str(path), place)
+        check_count(len(name_of), N_IMAGES[split], str(path), place)
         if not unlabelled:
-            check_count(len(kept), n_stated, str(path), f"{place} with labels")
-    names = list(name_of.values())
-    files = find_files(
-        root / split,
-        [names[row] for row in kept],
-        limit=limit,
-        place=place,
-        draft_size=draft_size,
-    )
-    rows = kept[list(files.rows)]
+            check_count(len(labels), n_stated, str(path), f"{place} with labels")
+    files = find_files(root / split, names, limit=limit, place=place, draft_size=draft_size)
     stated: dict[str, int | float] = {"images": n_stated, "classes": 80}
     if split in _LABELS_PER_IMAGE and unlabelled:
         stated["labels per image"] = _LABELS_PER_IMAGE[split]
-    return MultiLabelImages(
+    return MultiLabelImages.of_files(
+        files,
         name="COCO",
         split=split,
         class_names=COCO.class_names,
-        labels=labels[rows],
-        ids=tuple(names[row] for row in rows),
-        load_image=files.open,
-        fingerprint=files.fingerprint,
+        labels=labels[files.rows],
         stated=stated,
-        missing=files.missing,
     )
 
 
@@ -132,7 +125,7 @@ def load_captions(
     CoMCError
         An unknown split, a file that is missing or damaged, or that knows none of the images.
     """
-    _check_split(split)
+    check_split(split, N_IMAGES, "COCO 2014")
     path = Path(root) / "annotations" / f"captions_{split}.json"
     content = _read(path, "caption", ("images", "annotations"))
     name_of = _file_names(content["images"], path)
@@ -147,11 +140,6 @@ def load_captions(
             "split that they are from."
         )
     return captions
-
-
-def _check_split(split: str) -> None:
-    if split not in N_IMAGES:
-        raise CoMCError(f"COCO 2014 has no split {split!r}; its splits: {', '.join(N_IMAGES)}.")
 
 
 def _read(path: Path, key: str, parts: tuple[str, ...]) -> dict[str, list[Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,8 +25,6 @@ from comc_utils.sentences.labels import COCO
 from comc_utils.store.paths import cache_dir
 
 BASE_URL = "https://raw.githubusercontent.com"
-TAU = 1 / 100
-"""The temperature that OpenAI's CLIP learned."""
 
 N_ROWS = 500
 _N_STUFF_NAMES = 171
@@ -154,9 +153,10 @@ def load_coco500(
         folder = cache_dir() / "coco500"
         for file in FILES:
             fetch(file.url(base_url), folder / file.name, sha256=file.sha256, progress=progress)
-    folder = Path(folder)
-    for file in FILES:
-        _verify(folder / file.name, file)
+    else:
+        folder = Path(folder)
+        for file in FILES:
+            _verify(folder / file.name, file)
     ids, captions = _rows(folder / CAPTIONS.name)
     labels = _labels(folder / CLASSES_OF_IMAGES.name, ids)
     # The list has no line for an image without an object of the 80 classes: 3 of the 500.
@@ -172,39 +172,9 @@ def load_coco500(
         image_embeddings=_unit(features[0, kept]),
         captions=captions,
         caption_embeddings=_unit(features[1, kept]),
-        caption_labels=_named_classes(captions),
+        caption_labels=_matrix([COCO.find(caption) for caption in captions]),
         label_embeddings=_unit(label_features[: len(COCO.class_names)]),
     )
-
-
-def folds(n: int, k: int = 5, *, seed: int) -> list[tuple[list[int], list[int]]]:
-    """Split rows at random into folds, each beside the rows of the others.
-
-    A classifier trained on the captions of the other folds has seen no caption of the images it scores.
-
-    Parameters
-    ----------
-    n : int
-        Number of rows.
-    k : int
-        Number of folds, 2 to n; their sizes differ by one at most.
-    seed : int
-        Of the split.
-
-    Returns
-    -------
-    list of (others, fold)
-        k pairs of row numbers in ascending order; each row is in just one `fold`.
-
-    Raises
-    ------
-    CoMCError
-        Fewer than 2 folds, or more folds than rows.
-    """
-    if not 2 <= k <= n:
-        raise CoMCError(f"{n} rows cannot be split into {k} folds; use 2 to {n} folds.")
-    parts = np.array_split(np.random.default_rng(seed).permutation(n), k)
-    return [(np.setdiff1d(np.arange(n), part).tolist(), np.sort(part).tolist()) for part in parts]
 
 
 def load_array(path: str | os.PathLike[str], shape: tuple[int, ...]) -> np.ndarray:
@@ -272,16 +242,13 @@ def _labels(path: Path, ids: tuple[str, ...]) -> UInt8[np.ndarray, "n N"]:
     for line in path.read_text(encoding="utf-8").splitlines():
         name, *indices = line.split()
         classes_of[name] = [int(i) for i in indices]
-    labels = np.zeros((len(ids), len(COCO.class_names)), dtype=np.uint8)
-    for row, name in enumerate(ids):
-        labels[row, classes_of.get(name, [])] = 1
-    return labels
+    return _matrix([classes_of.get(name, []) for name in ids])
 
 
-def _named_classes(captions: tuple[str, ...]) -> UInt8[np.ndarray, "n N"]:
-    labels = np.zeros((len(captions), len(COCO.class_names)), dtype=np.uint8)
-    for row, caption in enumerate(captions):
-        labels[row, sorted(COCO.find(caption))] = 1
+def _matrix(classes: Sequence[Iterable[int]]) -> UInt8[np.ndarray, "n N"]:
+    labels = np.zeros((len(classes), len(COCO.class_names)), dtype=np.uint8)
+    for row, columns in enumerate(classes):
+        labels[row, list(columns)] = 1
     return labels
 
 

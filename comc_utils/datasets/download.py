@@ -18,6 +18,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from comc_utils.datasets.fetch import FetchError, fetch
+from comc_utils.datasets.image_files import check_split
 from comc_utils.datasets.nuswide import ADDRESS as NUSWIDE_ADDRESS
 from comc_utils.errors import CoMCError
 from comc_utils.store.atomic import atomic_path
@@ -170,11 +171,8 @@ def download(
     """
     source = _source(data_set)
     splits = splits or list(source.archives)[:1]
-    unknown = [split for split in splits if split not in source.archives]
-    if unknown:
-        raise CoMCError(
-            f"{data_set} has no split {unknown[0]!r}; its splits: {', '.join(source.archives)}."
-        )
+    for split in splits:
+        check_split(split, source.archives, data_set)
     folder = Path(folder)
     archives = dict.fromkeys(a for split in splits for a in source.archives[split])
     with _file_errors(folder):

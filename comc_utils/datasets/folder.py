@@ -91,14 +91,12 @@ def load_folder(
         exif_rotation=True,
         draft_size=draft_size,
     )
-    return MultiLabelImages(
+    return MultiLabelImages.of_files(
+        files,
         name="folder",
         split=root.resolve().name,
         class_names=class_names,
-        labels=matrix[list(files.rows)],
-        ids=tuple(names[row] for row in files.rows),
-        load_image=files.open,
-        fingerprint=files.fingerprint,
+        labels=matrix[files.rows],
         missing=tuple(without_row),
     )
 

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 import warnings
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
 from comc_utils.errors import CoMCError
+from comc_utils.store.rgb import image_errors, to_rgb
 
 N_NAMED = 5
 """Missing files, ids or classes that a message or a description names."""
 
 TRIAL = "give limit=N (command line: --limit N) for a trial on what is there"
 """What to do where a benchmark is incomplete."""
-
-_MAX_16_BIT = 65535
-_REMEDY = "Replace the file, or leave the image out."
 
 
 @dataclass(frozen=True)
@@ -33,34 +27,28 @@ class FoundFiles:
 
     Attributes
     ----------
-    rows : tuple of int
+    rows : list of int
         Positions in the list of the files that are used, ascending.
+    names : tuple of str
+        Their names in the list.
     paths : tuple of str
-        Theirs.
+        Where they are.
     missing : tuple of str
         Names of the files passed over because they are not there.
     fingerprint : str
         SHA-256 over names, sizes in bytes and modification times of the used files in their order, and
         how they are opened. It stands for the pixels without reading them: a file that is replaced
         changes it, the folder's own name and place do not.
-    exif_rotation : bool
-        As `open_image` takes it.
-    draft_size : int or None
-        As `open_image` takes it.
+    open : callable
+        From 0, 1, ... to that used file's image, as `open_image` reads it.
     """
 
-    rows: tuple[int, ...]
+    rows: list[int]
+    names: tuple[str, ...]
     paths: tuple[str, ...]
     missing: tuple[str, ...]
     fingerprint: str
-    exif_rotation: bool
-    draft_size: int | None
-
-    def open(self, index: int) -> Image.Image:
-        """Open the used file number `index`, as `open_image` does."""
-        return open_image(
-            self.paths[index], exif_rotation=self.exif_rotation, draft_size=self.draft_size
-        )
+    open: Callable[[int], Image.Image]
 
 
 def open_image(
@@ -104,41 +92,7 @@ def open_image(
         with Image.open(path) as image:
             if draft_size is not None:
                 image.draft(None, (draft_size, draft_size))
-            return _to_rgb(ImageOps.exif_transpose(image) if exif_rotation else image)
-
-
-@contextmanager
-def image_errors(what: str) -> Iterator[None]:
-    """Turn whatever Pillow raises on a bad image into one clear line.
-
-    Parameters
-    ----------
-    what : str
-        The image, as the message is to begin.
-
-    Raises
-    ------
-    CoMCError
-        In place of Pillow's own exceptions. One that comes from inside is passed on as it is.
-    """
-    try:
-        yield
-    except CoMCError:
-        raise
-    except Image.DecompressionBombError:
-        raise CoMCError(
-            f"{what} does not open: it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit "
-            "against files that fill the memory. Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS."
-        ) from None
-    except UnidentifiedImageError:
-        raise CoMCError(
-            f"{what} does not open: its content is no image of a known format. {_REMEDY}"
-        ) from None
-    except OSError as error:
-        raise CoMCError(f"{what} does not open: {error.strerror or error}. {_REMEDY}") from None
-    # What the decoders let through on damaged files.
-    except (SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error) as error:
-        raise CoMCError(f"{what} does not open: {error}. {_REMEDY}") from error
+            return to_rgb(ImageOps.exif_transpose(image) if exif_rotation else image)
 
 
 def find_files(
@@ -206,8 +160,35 @@ def find_files(
             f"{name_some(missing)}. Complete it, or {TRIAL}."
         )
     return FoundFiles(
-        tuple(rows), tuple(paths), tuple(missing), digest.hexdigest(), exif_rotation, draft_size
+        rows=rows,
+        names=tuple(names[row] for row in rows),
+        paths=tuple(paths),
+        missing=tuple(missing),
+        fingerprint=digest.hexdigest(),
+        open=lambda index: open_image(
+            paths[index], exif_rotation=exif_rotation, draft_size=draft_size
+        ),
     )
+
+
+def check_split(split: str, known: Iterable[str], data_set: str) -> None:
+    """Refuse a split that a data set does not have.
+
+    Parameters
+    ----------
+    split : str
+    known : iterable of str
+        The splits that it has.
+    data_set : str
+        Its name, for the message.
+
+    Raises
+    ------
+    CoMCError
+        It is none of them.
+    """
+    if split not in known:
+        raise CoMCError(f"{data_set} has no split {split!r}; its splits: {', '.join(known)}.")
 
 
 def check_count(found: int, stated: int, what: str, place: str) -> None:
@@ -238,16 +219,3 @@ def name_some(names: Sequence[str]) -> str:
     """Name the first few of many, and say how many there are."""
     named = ", ".join(names[:N_NAMED])
     return f"{named}, ... ({len(names):,} in all)" if len(names) > N_NAMED else named
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, which have no fixed range")
-    if image.mode == "I" or image.mode.startswith("I;"):
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > _MAX_16_BIT:
-            raise ValueError(
-                f"its pixels go from {grey.min()} to {grey.max()}, more than the 16 bits that can be scaled"
-            )
-        image = Image.fromarray((grey * 255 / _MAX_16_BIT).round().astype(np.uint8))
-    return image.convert("RGB")

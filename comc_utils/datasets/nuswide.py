@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from comc_utils.datasets.base import MultiLabelImages
-from comc_utils.datasets.image_files import check_count, find_files
+from comc_utils.datasets.image_files import FoundFiles, check_count, check_split, find_files
 from comc_utils.errors import CoMCError
 from comc_utils.sentences.labels import NUSWIDE
 
@@ -75,26 +75,17 @@ def load_nuswide(
         ],
         axis=1,
     )
-    files = find_files(
-        _first_folder(root, "Flickr", "images"),
-        ids,
-        limit=limit,
-        place=f"NUS-WIDE {split}",
-        draft_size=draft_size,
-    )
+    files = _find_images(root, ids, split, limit, draft_size)
     stated: dict[str, int | float] = {"images": N_IMAGES[split], "classes": 81}
     if split in _LABELS_PER_IMAGE:
         stated["labels per image"] = _LABELS_PER_IMAGE[split]
-    return MultiLabelImages(
+    return MultiLabelImages.of_files(
+        files,
         name="NUS-WIDE",
         split=split,
         class_names=NUSWIDE.class_names,
-        labels=labels[list(files.rows)],
-        ids=tuple(ids[row] for row in files.rows),
-        load_image=files.open,
-        fingerprint=files.fingerprint,
+        labels=labels[files.rows],
         stated=stated,
-        missing=files.missing,
     )
 
 
@@ -143,39 +134,32 @@ def load_nuswide_tags(
             f"it anew from {ADDRESS}."
         )
     path = folder / f"{split.capitalize()}_Tags1k.dat"
-    rows = _read_lines(path)
-    if len(rows) != len(ids):
-        raise CoMCError(
-            f"{path} has {len(rows):,} lines, but the list of images {len(ids):,}; get it anew from {ADDRESS}."
-        )
-    files = find_files(
-        _first_folder(root, "Flickr", "images"),
-        ids,
-        limit=limit,
-        place=f"NUS-WIDE {split}",
-        draft_size=draft_size,
-    )
-    return MultiLabelImages(
+    rows = _read_lines(path, len(ids))
+    files = _find_images(root, ids, split, limit, draft_size)
+    return MultiLabelImages.of_files(
+        files,
         name="NUS-WIDE, Flickr's tags",
         split=split,
         class_names=tuple(tags[column] for column in kept),
         labels=np.stack([_read_tags(rows[row], len(tags), path, row)[kept] for row in files.rows]),
-        ids=tuple(ids[row] for row in files.rows),
-        load_image=files.open,
-        fingerprint=files.fingerprint,
         stated={"images": N_IMAGES[split], "classes": N_TAGS},
-        missing=files.missing,
     )
 
 
 def _read_ids(root: Path, split: str, limit: int | None) -> tuple[str, ...]:
-    if split not in N_IMAGES:
-        raise CoMCError(f"NUS-WIDE has no split {split!r}; its splits: {', '.join(N_IMAGES)}.")
+    check_split(split, N_IMAGES, "NUS-WIDE")
     path = root / "ImageList" / f"{split.capitalize()}Imagelist.txt"
     ids = tuple(line.decode("utf-8", "replace").replace("\\", "/") for line in _read_lines(path))
     if limit is None:
         check_count(len(ids), N_IMAGES[split], str(path), f"NUS-WIDE {split}")
     return ids
+
+
+def _find_images(
+    root: Path, ids: tuple[str, ...], split: str, limit: int | None, draft_size: int | None
+) -> FoundFiles:
+    folder = _first_folder(root, "Flickr", "images")
+    return find_files(folder, ids, limit=limit, place=f"NUS-WIDE {split}", draft_size=draft_size)
 
 
 def _read_tags(line: bytes, n_tags: int, path: Path, row: int) -> UInt8[np.ndarray, " n_tags"]:
@@ -196,20 +180,21 @@ def _first_folder(root: Path, *names: str) -> Path:
     )
 
 
-def _read_lines(path: Path) -> list[bytes]:
+def _read_lines(path: Path, n_images: int | None = None) -> list[bytes]:
     """Lines without line ends of any system and without surrounding space; none empty at the end."""
     if not path.is_file():
         raise CoMCError(f"{path} is missing; get it from {ADDRESS}.")
-    return [line.strip() for line in path.read_bytes().rstrip().splitlines()]
-
-
-def _read_labels(path: Path, n_images: int) -> UInt8[np.ndarray, " n"]:
-    lines = _read_lines(path)
-    if len(lines) != n_images:
+    lines = [line.strip() for line in path.read_bytes().rstrip().splitlines()]
+    if n_images is not None and len(lines) != n_images:
         raise CoMCError(
             f"{path} has {len(lines):,} lines, but the list of images {n_images:,}; get it anew from "
             f"{ADDRESS}."
         )
+    return lines
+
+
+def _read_labels(path: Path, n_images: int) -> UInt8[np.ndarray, " n"]:
+    lines = _read_lines(path, n_images)
     column = np.array(lines)
     wrong = np.flatnonzero((column != b"0") & (column != b"1"))
     if wrong.size:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
 
 from comc_utils.datasets.base import MultiLabelImages
-from comc_utils.datasets.image_files import check_count, find_files, name_some
+from comc_utils.datasets.image_files import check_count, check_split, find_files, name_some
 from comc_utils.errors import CoMCError
 from comc_utils.sentences.labels import VOC2007
 
@@ -25,11 +24,13 @@ def load_voc2007(
     root: str | os.PathLike[str],
     split: str = "test",
     *,
-    difficult: Literal["negative", "left out"] = "negative",
     limit: int | None = None,
     draft_size: int | None = None,
 ) -> MultiLabelImages:
     """Load a split of VOC2007.
+
+    An image that shows a class in difficult objects alone is labelled 0, as in the authors' code, and marked
+    in `difficult`: by VOC's own protocol it is neither positive nor negative.
 
     Parameters
     ----------
@@ -37,9 +38,6 @@ def load_voc2007(
         The folder ``VOC2007``, or ``VOCdevkit`` above it, or the one above that.
     split : {"test", "trainval", "train", "val"}
         The paper's is test.
-    difficult : {"negative", "left out"}
-        What an image is to a class that it shows in difficult objects alone: a negative, as in the
-        authors' code, or neither positive nor negative, as in VOC's own protocol.
     limit : int, optional
         For a trial: the first so many images of the list whose files are there. By default the split
         must be complete.
@@ -54,19 +52,14 @@ def load_voc2007(
     Raises
     ------
     CoMCError
-        An unknown split or protocol, a folder without VOC2007, a list that is missing, damaged or of
+        An unknown split, a folder without VOC2007, a list that is missing, damaged or of
         other images than the split's, images that are missing.
 
     References
     ----------
     Everingham et al., The PASCAL Visual Object Classes (VOC) Challenge, IJCV 88, 2010.
     """
-    if split not in N_IMAGES:
-        raise CoMCError(f"VOC2007 has no split {split!r}; its splits: {', '.join(N_IMAGES)}.")
-    if difficult not in ("negative", "left out"):
-        raise CoMCError(
-            f"Difficult objects cannot be {difficult!r}; choose 'negative' or 'left out'."
-        )
+    check_split(split, N_IMAGES, "VOC2007")
     place = f"VOC2007 {split}"
     home = _home(Path(root))
     lists = home / "ImageSets" / "Main"
@@ -87,18 +80,16 @@ def load_voc2007(
         place=place,
         draft_size=draft_size,
     )
-    used = states[list(files.rows)]
-    return MultiLabelImages(
+    used = states[files.rows]
+    return MultiLabelImages.of_files(
+        files,
         name="VOC2007",
         split=split,
         class_names=VOC2007.class_names,
         labels=(used == 1).astype(np.uint8),
         ids=tuple(ids[row] for row in files.rows),
-        load_image=files.open,
-        fingerprint=files.fingerprint,
-        left_out=(used == 0).astype(np.uint8) if difficult == "left out" else None,
+        difficult=(used == 0).astype(np.uint8),
         stated={"images": N_IMAGES[split], "classes": 20},
-        missing=files.missing,
     )
 
 

@@ -127,13 +127,13 @@ class Task:
         """Where learning runs: where the towers are."""
         return torch.device("cpu") if self.clip is None else self.clip.device
 
-    def embed(self, texts: Sequence[str], method: str) -> Float[Tensor, "n d"]:
+    def embed(self, texts: Sequence[str], method: str = "This") -> Float[Tensor, "n d"]:
         """Unit vectors of texts; a `CoMCError` that names the method where nothing embeds them."""
         if self.embed_texts is None:
             raise CoMCError(f"{method} needs {Need.TEXT_TOWER}; these embeddings come without one.")
         return self.embed_texts(texts)
 
-    def embed_classes(self, names: Sequence[str], method: str) -> Float[Tensor, "n d"]:
+    def embed_classes(self, names: Sequence[str], method: str = "This") -> Float[Tensor, "n d"]:
         """Unit vectors of classes by their prompts, "a photo of a/an [c]."; otherwise as `embed`."""
         return self.embed([label_prompt(name) for name in names], method)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from comc_utils.miniworld.drawings import DISTRACTOR_DRAWINGS, DRAWINGS
 from comc_utils.miniworld.scenes import Scene
-from comc_utils.sentences.grammar import Grammar, as_sentence
+from comc_utils.sentences.grammar import Grammar, as_sentence, choice
 from comc_utils.sentences.labels import VOC2007, LabelSet
 
 MENTION_PROBABILITY = {"dominant": 0.95, "other": 0.4}
@@ -120,10 +120,8 @@ def write_caption(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[st
         )
     setting = ""
     if rng.random() < PLACE_PROBABILITY:
-        options = PLACE_PHRASES[scene.place]
-        setting += f" {options[int(rng.integers(len(options)))]}"
+        setting += f" {choice(rng, PLACE_PHRASES[scene.place])}"
     if rng.random() < LIGHT_PROBABILITY:
-        options = LIGHT_PHRASES[scene.light]
-        setting += f" {options[int(rng.integers(len(options)))]}"
+        setting += f" {choice(rng, LIGHT_PHRASES[scene.light])}"
     text = as_sentence(_GRAMMAR.compose(phrases, rng, setting=setting))
     return text, tuple(o.class_name for o in mentioned)

@@ -338,11 +338,11 @@ def _batches(
         index = np.sort(order[position * stage.batch_size : (position + 1) * stage.batch_size])
         rng = np.random.default_rng((*seed, 1, step))
         caption = rng.integers(data.tokens.shape[1], size=stage.batch_size)
-        images = torch.from_numpy(data.images[index]).permute(0, 3, 1, 2).float()
+        images = data.images.rows(index).permute(0, 3, 1, 2).float()
         yield (
             _standardize(_shift(images, rng)),
-            torch.from_numpy(data.tokens[index, caption].astype(np.int64)),
-            torch.from_numpy(data.nouns[index].any(axis=1).astype(np.float32)),
+            data.tokens.rows(index)[range(len(index)), caption].long(),
+            data.nouns.rows(index).any(dim=1).float(),
         )
 
 

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+import torch
 
 from comc_utils.miniworld.captions import write_caption
 from comc_utils.miniworld.drawings import DRAWINGS
 from comc_utils.miniworld.icons import icon_drawings
-from comc_utils.miniworld.models import CONTEXT_LENGTH, tokenizer
 from comc_utils.miniworld.renderer import render
 from comc_utils.miniworld.scenes import SHORT_SIDE, sample_scene
-from comc_utils.store.code_hash import hash_code
+from comc_utils.miniworld.vocabulary import CONTEXT_LENGTH, tokenizer
+from comc_utils.store.cache import EmbeddingCache
+from comc_utils.store.fingerprint import code_fingerprint
+from comc_utils.store.shards import ShardedEmbeddings, store_in_shards
 
 CAPTIONS_PER_SCENE = 5
 """As many as MS-COCO has."""
-_CODE = (
-    "miniworld",
-    "sentences/english.py",
-    "sentences/labels.py",
-    "sentences/label_words.py",
-    "sentences/grammar.py",
-    "sentences/lexicon.py",
-    "miniworld/vocabulary.txt.gz",
-)
-"""What scenes, captions and tokens follow from."""
-CHUNK = 1000
+CHUNK = 500
 """Scenes that one worker renders at a time."""
 
 
@@ -41,7 +33,7 @@ def vocabulary(split: str) -> list[str]:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Arrays of n scenes.
+    """Arrays of n scenes, on disk; `store.shards.ShardedEmbeddings.rows` reads a batch.
 
     Attributes
     ----------
@@ -52,16 +44,18 @@ class TrainingData:
         Which of `vocabulary` each caption names.
     """
 
-    images: np.ndarray
-    tokens: np.ndarray
-    nouns: np.ndarray
+    images: ShardedEmbeddings
+    tokens: ShardedEmbeddings
+    nouns: ShardedEmbeddings
 
     def __len__(self) -> int:
         return len(self.images)
 
 
 def prepare_training_data(folder: Path, n_scenes: int, *, split: str, seed: int) -> TrainingData:
-    """Render scenes of a split once, or map it from disk where that has been done.
+    """Render scenes of a split once, or open them on disk where that has been done.
+
+    A stop at any moment loses the shard in the making, some 10,000 scenes at most.
 
     Parameters
     ----------
@@ -74,72 +68,55 @@ def prepare_training_data(folder: Path, n_scenes: int, *, split: str, seed: int)
     Returns
     -------
     TrainingData
-        Read-only memory maps.
     """
-    target = folder / f"{split}-{n_scenes}-seed-{seed}-{data_hash()[:8]}"
-    n_captions = _n_captions(split)
-    shapes = {
-        "images": ((n_scenes, SHORT_SIDE, SHORT_SIDE, 3), np.uint8),
-        "tokens": ((n_scenes, n_captions, CONTEXT_LENGTH), np.int16),
-        "nouns": ((n_scenes, n_captions, len(vocabulary(split))), np.bool_),
-    }
-    done = target / "done.json"
-    if not done.is_file():
-        target.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            name: np.lib.format.open_memmap(target / f"{name}.npy", "w+", dtype, shape)
-            for name, (shape, dtype) in shapes.items()
-        }
-        starts = range(0, n_scenes, CHUNK)
-        with ProcessPoolExecutor() as pool, tqdm(total=n_scenes, desc=f"scenes of {split}") as bar:
-            for start, chunk in zip(
-                starts, pool.map(_Chunk(split, seed, n_scenes), starts), strict=True
-            ):
-                for name, values in zip(arrays, chunk, strict=True):
-                    arrays[name][start : start + len(values)] = values
-                bar.update(len(chunk[0]))
-        for array in arrays.values():
-            array.flush()
-        done.write_text(json.dumps({"scenes": n_scenes, "seed": seed}))
-    return TrainingData(*(np.load(target / f"{name}.npy", mmap_mode="r") for name in shapes))
+    key = {"what": "scenes", "split": split, "seed": seed, "code": data_hash()}
+    stored = store_in_shards(
+        EmbeddingCache(folder),
+        key,
+        n_scenes,
+        SHORT_SIDE * SHORT_SIDE * 3,
+        partial(_render, split, seed),
+        description=f"scenes of {split}",
+        progress=True,
+    )
+    return TrainingData(**stored)
 
 
 def data_hash() -> str:
     """Hash the code that scenes and captions follow from: a change makes them anew."""
-    return hash_code(*_CODE)
+    return code_fingerprint(__name__)
 
 
-def _n_captions(split: str) -> int:
-    """An icon has its name and no more."""
-    return 1 if split == "icons" else CAPTIONS_PER_SCENE
+def _render(split: str, seed: int, scenes: range) -> dict[str, torch.Tensor]:
+    """Make the arrays of some scenes on all cores."""
+    chunks = [scenes[start : start + CHUNK] for start in range(0, len(scenes), CHUNK)]
+    # Here and not in the workers, which inherit what it finds among the icons.
+    columns = {name: place for place, name in enumerate(vocabulary(split))}
+    with ProcessPoolExecutor() as pool:
+        made = list(pool.map(partial(_render_chunk, split, seed, columns), chunks))
+    return {
+        name: torch.from_numpy(np.concatenate([part[name] for part in made])) for name in made[0]
+    }
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Renders scenes start to start + CHUNK in a worker process."""
-
-    split: str
-    seed: int
-    n_scenes: int
-
-    def __call__(self, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        column = {name: place for place, name in enumerate(vocabulary(self.split))}
-        n_captions = _n_captions(self.split)
-        indices = range(start, min(start + CHUNK, self.n_scenes))
-        nouns = np.zeros((len(indices), n_captions, len(column)), dtype=np.bool_)
-        images, texts = [], []
-        for row, index in enumerate(indices):
-            scene = sample_scene(self.seed, self.split, index)
-            images.append(np.asarray(render(scene)))
-            rng = np.random.default_rng((self.seed, index))
-            for i in range(n_captions):
-                text, mentioned = (
-                    (scene.class_names[0], scene.class_names)
-                    if self.split == "icons"
-                    else write_caption(scene, rng)
-                )
-                texts.append(text)
-                nouns[row, i, [column[name] for name in mentioned]] = True
-        tokens = tokenizer()(texts).numpy().astype(np.int16)
-        shape = (len(indices), n_captions, CONTEXT_LENGTH)
-        return np.stack(images), tokens.reshape(shape), nouns
+def _render_chunk(
+    split: str, seed: int, columns: dict[str, int], scenes: range
+) -> dict[str, np.ndarray]:
+    n_captions = 1 if split == "icons" else CAPTIONS_PER_SCENE  # an icon has its name and no more
+    nouns = np.zeros((len(scenes), n_captions, len(columns)), dtype=np.bool_)
+    images, texts = [], []
+    for row, index in enumerate(scenes):
+        scene = sample_scene(seed, split, index)
+        images.append(np.asarray(render(scene)))
+        rng = np.random.default_rng((seed, index))
+        for i in range(n_captions):
+            text, mentioned = (
+                (scene.class_names[0], scene.class_names)
+                if split == "icons"
+                else write_caption(scene, rng)
+            )
+            texts.append(text)
+            nouns[row, i, [columns[name] for name in mentioned]] = True
+    tokens = tokenizer()(texts).numpy().astype(np.int16)
+    tokens = tokens.reshape(len(scenes), n_captions, CONTEXT_LENGTH)
+    return {"images": np.stack(images), "tokens": tokens, "nouns": nouns}

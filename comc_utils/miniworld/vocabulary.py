@@ -13,18 +13,33 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from comc_utils.clip.torchvision_ops import ensure_torchvision_imports
 from comc_utils.miniworld.captions import write_caption
 from comc_utils.miniworld.scenes import sample_scene
 from comc_utils.sentences import lexicon
 from comc_utils.sentences.grammar import Grammar
 from comc_utils.sentences.labels import VOC2007
 
+if TYPE_CHECKING:
+    from open_clip import SimpleTokenizer
+
+VOCABULARY = Path(__file__).parent / "vocabulary.txt.gz"
+CONTEXT_LENGTH = 64
 HEADER = "#version: comc miniworld"
 # As open_clip splits ASCII text: words, single digits, runs of marks.
 _WORD = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]+")
+
+
+def tokenizer() -> SimpleTokenizer:
+    """open_clip's byte-pair tokenizer with the embedded world's own merges."""
+    ensure_torchvision_imports()
+    from open_clip import SimpleTokenizer
+
+    return SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT_LENGTH)
 
 
 def learn_merges(texts: Iterable[str]) -> list[tuple[str, str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,6 +16,7 @@ from comc_utils.miniworld.drawings import (
 )
 from comc_utils.miniworld.renderer import render
 from comc_utils.miniworld.scenes import Scene, sample_scene
+from comc_utils.store.fingerprint import code_fingerprint, hash_texts
 
 WORLD_SEED = 2024
 """Seed of the splits that are evaluated; the models were trained on scenes of another seed."""
@@ -81,7 +80,5 @@ def scene_captions(scenes: tuple[Scene, ...], *, seed: int = WORLD_SEED) -> list
 
 def _fingerprint(split: str, n_images: int, seed: int) -> str:
     """Stands for the pixels: what draws them, and which are drawn."""
-    digest = hashlib.sha256(f"{split} {n_images} {seed} Pillow {PIL.__version__}".encode())
-    for module in ("drawings", "scenes", "renderer"):
-        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
-    return digest.hexdigest()
+    code = code_fingerprint("comc_utils.miniworld.scenes", "comc_utils.miniworld.renderer")
+    return hash_texts([f"{split} {n_images} {seed} Pillow {PIL.__version__}", code])

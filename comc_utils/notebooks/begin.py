@@ -1,41 +1,44 @@
-"""How every notebook begins, and how one that does not apply ends."""
+"""How every notebook begins."""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from comc_utils.notebooks.outputs import Outputs, use_style
+from comc_utils.errors import CoMCError
+from comc_utils.notebooks.manifest import Manifest, write_manifest
+from comc_utils.notebooks.outputs import Outputs, undo_skip, use_style
+from comc_utils.notebooks.times import forget_times
+from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import get_profile
 from comc_utils.store.paths import results_dir
 
 _SHOWN_PACKAGES = ("comc-notebooks", "torch", "open_clip_torch", "numpy", "scikit-learn", "pandas")
+# Set by the runner for every notebook, or a place on one machine.
+_NOT_SETTINGS = {"PROFILE", "SMOKE", "RESULTS", "DATA"}
+_NOT_SET = (None, {}, [], ())
 
 
-def begin(
-    notebook: str,
-    *,
-    profile: str,
-    smoke: bool,
-    results: str | os.PathLike[str] | None,
-    limit: int | None = None,
-) -> Outputs:
+def begin(notebook: str, parameters: Mapping[str, Any]) -> Outputs:
     """Set the figures' style, print versions, and open the notebook's results folder.
+
+    The notebook's manifest begins anew, with its settings. A part of the notebook that `Outputs.skip` turned
+    into nothing runs again.
 
     Parameters
     ----------
     notebook : str
         Name of the notebook, for example ``03_inference``.
-    profile : str
-        A key of `profiles.PROFILES`.
-    smoke : bool
-        Results of a smoke run go to a folder of their own, so that they never replace full ones.
-    results : str or PathLike or None
-        The results folder; None for the profile's own in the repository.
-    limit : int, optional
-        Of a trial on so many images: its results, too, go to a folder of their own.
+    parameters : mapping of str to object
+        The notebook's ``globals()``, of which the UPPERCASE ones count that hold plain values and were not
+        imported from this package: ``PROFILE``, a key of `profiles.PROFILES`; ``RESULTS``, the results folder,
+        None or missing for the profile's own in the repository; ``SMOKE`` and ``OPTIONS["limit"]``, with which
+        that is another folder, so that trials never replace full results.
 
     Returns
     -------
@@ -44,29 +47,62 @@ def begin(
     Raises
     ------
     CoMCError
-        For an unknown profile.
+        ``PROFILE`` is missing or unknown, or ``OPTIONS`` holds an unknown name.
+
+    Examples
+    --------
+    >>> outputs = begin("03_inference", globals())  # doctest: +SKIP
     """
-    get_profile(profile)
+    if "PROFILE" not in parameters:
+        raise CoMCError(
+            f"Notebook {notebook} has no PROFILE; set it in the cell tagged `parameters`, for example "
+            'PROFILE = "miniworld", and run that cell first.'
+        )
+    profile = get_profile(parameters["PROFILE"]).name
+    limit = ExperimentOptions.of(parameters.get("OPTIONS") or {}).limit
+    undo_skip()
     use_style()
     print(f"Python {platform.python_version()}")
     for package in _SHOWN_PACKAGES:
         print(f"{package} {version(package)}")
-    folder = Path(results) if results else results_dir(profile, smoke=smoke, limit=limit)
+    default = results_dir(profile, smoke=parameters.get("SMOKE", False), limit=limit)
+    folder = Path(parameters.get("RESULTS") or default)
+    write_manifest(folder, notebook, Manifest(_settings(parameters)))
+    forget_times(folder, notebook)
     return Outputs(folder, notebook)
 
 
-def skip_rest(sentence: str) -> None:
-    """Say why the notebook ends here, and turn the cells that follow into nothing.
+def _settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _portable(value)
+        for name, value in parameters.items()
+        if name.isupper()
+        and not name.startswith("_")
+        and name not in _NOT_SETTINGS
+        and _is_plain(value)
+        and value not in _NOT_SET
+        and not _is_ours(name, value)
+    }
 
-    The notebook then ends well wherever it runs: in JupyterLab, under papermill and under nbval. Restart
-    the kernel to run it with other parameters.
 
-    Parameters
-    ----------
-    sentence : str
-        For the reader.
-    """
-    from IPython import get_ipython
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(v) for key, v in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
-    print(sentence)
-    get_ipython().input_transformers_cleanup.append(lambda _lines: [])
+
+def _is_ours(name: str, value: object) -> bool:
+    """Tell whether a name was imported from a module of this package."""
+    ours = [m for place, m in sys.modules.items() if place.startswith("comc_utils")]
+    return any(vars(module).get(name) is value for module in ours if name in vars(module))
+
+
+def _portable(value: Any) -> Any:
+    """Name a file by its last part: where it lies is one machine's matter."""
+    if isinstance(value, dict):
+        return {key: _portable(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_portable(member) for member in value]
+    return Path(value).name if isinstance(value, str) and os.path.isabs(value) else value

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from comc_utils.notebooks.files import read_notebook
 from comc_utils.store.atomic import atomic_path
-
-PACKAGE = Path(__file__).parent.parent
-"""The folder whose every file counts as code: modules, weights, configurations."""
+from comc_utils.store.fingerprint import code_fingerprint
 
 
 def inputs_fingerprint(
@@ -50,7 +50,7 @@ def inputs_fingerprint(
         "notebook": _sha256(path),
         "parameters": repr(sorted(parameters.items())),
         "versions": dict(versions),
-        "package": _contents(PACKAGE, _files(PACKAGE)),
+        "package": code_fingerprint(*_code(path)),
         "tables": _contents(tables, _files(tables)),
         "data": [
             (str(file.relative_to(path)), _stamp(file)) for path in data for file in _files(path)
@@ -123,6 +123,15 @@ def forget_finished(results: Path, notebook: str) -> None:
     _record_path(results, notebook).unlink(missing_ok=True)
 
 
+def _code(notebook: Path) -> list[ast.Module]:
+    """Parse a notebook's code; nothing, which stands for the whole package, where it is not plain Python."""
+    cells = [cell for cell in read_notebook(notebook).cells if cell.cell_type == "code"]
+    try:
+        return [ast.parse(cell.source) for cell in cells]
+    except SyntaxError:
+        return []
+
+
 def _record_path(results: Path, notebook: str) -> Path:
     return results / ".finished" / f"{notebook}.json"
 
@@ -150,8 +159,7 @@ def _results_of_others(results: Path, notebook: str) -> set[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    found = sorted(file for file in (folder, *folder.rglob("*")) if file.is_file())
-    return [file for file in found if "__pycache__" not in file.parts]
+    return sorted(file for file in (folder, *folder.rglob("*")) if file.is_file())
 
 
 def _contents(folder: Path, files: Iterable[Path]) -> dict[str, str]:

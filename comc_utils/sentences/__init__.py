@@ -2,21 +2,19 @@
 
 from comc_utils.sentences.corpus import (
     Record,
-    SentenceGenerator,
     distinct_share,
     label_matrix,
     read_corpora,
     read_corpus,
     write_corpus,
 )
-from comc_utils.sentences.instructions import comc_prompt
+from comc_utils.sentences.instructions import comc_instruction
 from comc_utils.sentences.label_sets import draw_label_sets
 from comc_utils.sentences.shipped import language_model_corpus
 
 __all__ = [
     "Record",
-    "SentenceGenerator",
-    "comc_prompt",
+    "comc_instruction",
     "distinct_share",
     "draw_label_sets",
     "label_matrix",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -66,35 +65,6 @@ class Record:
             )
         if len(set(self.labels)) < len(self.labels):
             raise CoMCError(f"A label of {list(self.labels)} is repeated; name each label once.")
-
-
-class SentenceGenerator(Protocol):
-    """Whatever writes sentences for label sets of the classes it was made for.
-
-    Attributes
-    ----------
-    name : str
-        Stands in `Record.generator`.
-    """
-
-    name: str
-
-    def generate(self, label_sets: Iterable[Sequence[int]], *, seed: int) -> Iterator[Record]:
-        """Write a sentence or more for each label set.
-
-        Parameters
-        ----------
-        label_sets : iterable of sequences of int
-            Indices of classes, as `draw_label_sets` gives them.
-        seed : int
-            Fixes the random choices, so far as the generator has them in hand.
-
-        Yields
-        ------
-        Record
-            As soon as it is written, in the order of the label sets.
-        """
-        ...
 
 
 def write_corpus(path: str | os.PathLike[str], records: Iterable[Record]) -> int:
@@ -156,11 +126,13 @@ def read_corpus(path: str | os.PathLike[str]) -> list[Record]:
     records = [_parse(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]
     if last:
         place = f"{path}, line {len(lines) + 1}"
-        if not _is_json(last):
+        try:
+            json.loads(last)
+        except ValueError:
             raise CoMCError(
                 f"{place}, the last, is cut short: its writer was stopped. Remove that line to keep "
                 f"the {len(lines)} sentences before it, or generate the corpus again."
-            )
+            ) from None
         records.append(_parse(last, place))
     if not records:
         raise CoMCError(f"The corpus {path} is empty; generate it again.")
@@ -253,14 +225,6 @@ def label_matrix(records: Sequence[Record], class_names: Sequence[str]) -> UInt8
                 )
             matrix[i, column[label]] = 1
     return matrix
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
 
 
 def _parse(line: bytes, place: str) -> Record:

@@ -15,7 +15,7 @@ from comc_utils.errors import CoMCError
 from comc_utils.sentences import lexicon
 from comc_utils.sentences.corpus import Record
 from comc_utils.sentences.english import article, enumerate_phrases, plural
-from comc_utils.sentences.instructions import comc_prompt
+from comc_utils.sentences.instructions import comc_instruction
 from comc_utils.sentences.labels import LabelSet
 
 RICHNESS = ("list", "relations", "full")
@@ -75,7 +75,7 @@ class Grammar:
                 text=self.sentence(names, rng),
                 labels=tuple(names),
                 generator=self.name,
-                prompt=comc_prompt(names),
+                prompt=comc_instruction(names),
                 seed=seed,
             )
 
@@ -132,19 +132,19 @@ class Grammar:
         noun = name
         synonyms = self.label_set.synonyms.get(name, ())
         if synonyms and self._level > 0 and rng.random() < 0.35:
-            noun = _choice(rng, synonyms)
+            noun = choice(rng, synonyms)
         if adjective is None and self._adjectives[kind] and rng.random() < 0.3 * (self._level > 0):
-            adjective = _choice(rng, self._adjectives[kind])
+            adjective = choice(rng, self._adjectives[kind])
         adjective = f"{adjective} " if adjective else ""
         if noun in lexicon.MASS_NOUNS:
             return noun, False, kind
         if noun in lexicon.DEFINITE_NAMES:
             return f"the {noun}", False, kind
         if noun in lexicon.PLURAL_NAMES:
-            number = _choice(rng, ("some ", "many ", "")) if self._level > 0 else ""
+            number = choice(rng, ("some ", "many ", "")) if self._level > 0 else ""
             return f"{number}{adjective}{noun}", True, kind
         if self._level > 0 and rng.random() < plural_probability:
-            return f"{_choice(rng, lexicon.NUMBERS)} {adjective}{plural(noun)}", True, kind
+            return f"{choice(rng, lexicon.NUMBERS)} {adjective}{plural(noun)}", True, kind
         return f"{article(adjective + noun)} {adjective}{noun}", False, kind
 
     def compose(
@@ -168,11 +168,11 @@ class Grammar:
         subject, is_plural, kind = phrases[0]
         verb = "are" if is_plural else "is"
         rest = [text for text, _, _ in phrases[1:]]
-        relation = _choice(rng, lexicon.RELATIONS)
-        action = _choice(rng, self._actions[kind]) if self._level > 1 else ""
+        relation = choice(rng, lexicon.RELATIONS)
+        action = choice(rng, self._actions[kind]) if self._level > 1 else ""
         construction = rng.integers(6) if self._level > 1 else rng.integers(3)
         if construction == 0:
-            text = f"{_choice(rng, self._openings)} {enumerate_phrases([subject, *rest])}{setting}"
+            text = f"{choice(rng, self._openings)} {enumerate_phrases([subject, *rest])}{setting}"
         elif construction == 1:
             text = f"there {verb} {subject}{_tail(rest, relation)}{setting}"
         elif construction == 2:
@@ -183,19 +183,19 @@ class Grammar:
             text = f"{subject} {action}{setting}{_tail(rest, relation)}"
         elif rest:
             other, other_plural, other_kind = phrases[1]
-            other_action = _choice(rng, self._actions[other_kind])
+            other_action = choice(rng, self._actions[other_kind])
             text = (
                 f"{subject} {verb} {action}{_tail(rest[1:], relation)} while {other} "
                 f"{'are' if other_plural else 'is'} {other_action}{setting}"
             )
         else:
-            text = f"{_choice(rng, self._openings)} {subject} {action}{setting}"
+            text = f"{choice(rng, self._openings)} {subject} {action}{setting}"
         return text
 
     def _setting(self, rng: np.random.Generator) -> str:
-        place = f" {_choice(rng, self._places)}" if rng.random() < 0.45 else ""
+        place = f" {choice(rng, self._places)}" if rng.random() < 0.45 else ""
         if self._level > 1 and rng.random() < 0.25:
-            place += f" {_choice(rng, self._lights)}"
+            place += f" {choice(rng, self._lights)}"
         return place
 
     def _without_labels(self, phrases: Sequence[str]) -> tuple[str, ...]:
@@ -211,5 +211,6 @@ def _tail(phrases: Sequence[str], relation: str) -> str:
     return f" {relation} {enumerate_phrases(phrases)}" if phrases else ""
 
 
-def _choice(rng: np.random.Generator, options: Sequence[str]) -> str:
+def choice(rng: np.random.Generator, options: Sequence[str]) -> str:
+    """One of the options, each as likely as the others."""
     return options[int(rng.integers(len(options)))]

@@ -8,11 +8,11 @@ from comc_utils.errors import CoMCError
 from comc_utils.sentences.english import enumerate_phrases
 
 INSTRUCTION = "Please make a brief sentence to describe a photo that contains"
-"""Section 3.1: the LLM-prompt, up to the label names."""
+"""Section 3.1, where it is called the LLM-prompt: up to the label names."""
 
 
-def comc_prompt(names: Sequence[str]) -> str:
-    """The paper's prompt, "Please make a brief sentence to describe a photo that contains ...".
+def comc_instruction(names: Sequence[str]) -> str:
+    """The paper's instruction, "Please make a brief sentence to describe a photo that contains ...".
 
     Parameters
     ----------
@@ -36,9 +36,11 @@ def comc_prompt(names: Sequence[str]) -> str:
 
     Examples
     --------
-    >>> comc_prompt(["dog", "dining table", "cup"])
+    >>> comc_instruction(["dog", "dining table", "cup"])
     'Please make a brief sentence to describe a photo that contains dog, dining table and cup'
     """
     if not names:
-        raise CoMCError("A prompt was asked for without a label; give at least one label name.")
+        raise CoMCError(
+            "An instruction was asked for without a label; give at least one label name."
+        )
     return f"{INSTRUCTION} {enumerate_phrases(names)}"

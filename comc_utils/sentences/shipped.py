@@ -18,8 +18,8 @@ def language_model_corpus() -> list[Record]:
 
     The label sets are those of
     `draw_label_sets(VOC2007.class_names, SHIPPED_SENTENCES, seed=SHIPPED_SEED)`, in that order: 1 to 5
-    labels each. The writer, a large language model, answered the paper's prompt for each of them
-    once, one sentence a prompt. Every sentence was then checked to name its labels, by class name or
+    labels each. The writer, a large language model, answered the paper's instruction for each
+    of them once, one sentence each. Every sentence was then checked to name its labels, by class name or
     synonym, and no other of the 20 classes, as `VOC2007.find` reads it. The same writer replaced those
     that did not, and those that read badly or named an object only to say that it is absent.
 

@@ -12,14 +12,14 @@ from comc_utils.profiles import Profile
 from comc_utils.sentences import read_corpus
 from comc_utils.sources.base import SMOKE_EPOCHS, SeenAndUnseen, Source
 from comc_utils.sources.embeddings import EmbeddingsSource
-from comc_utils.sources.towers import DrawnSource, FilesSource, NusWideSource, Voc2007Source
+from comc_utils.sources.towers import DrawnSource, FilesSource, NusWideSource
 
 __all__ = ["SMOKE_EPOCHS", "SeenAndUnseen", "Source", "load_source"]
 
 _SOURCES = {
     "miniworld": DrawnSource,
     "coco500": EmbeddingsSource,
-    "voc2007": Voc2007Source,
+    "voc2007": FilesSource,
     "coco2014": FilesSource,
     "nuswide": NusWideSource,
 }

@@ -152,12 +152,12 @@ class Source(ABC):
 
     def with_preset(self, preset: Preset) -> Source:
         """The same under another preset; images and towers that are loaded already are not loaded again."""
-        return self._with("towers", "images", "pairs_left_out", preset=preset)
+        return self._with("towers", "images", preset=preset)
 
     def with_sentences(self, sentences: Sequence[Record]) -> Source:
         """The same with other sentences; no image is loaded or embedded again."""
         options = replace(self.options, sentences=tuple(sentences))
-        kept = ("towers", "images", "pairs_left_out", "image_embeddings", "label_embeddings")
+        kept = ("towers", "images", "image_embeddings", "label_embeddings")
         return self._with(*kept, options=options)
 
     def _with(self, *kept: str, **changes: object) -> Source:

@@ -20,7 +20,6 @@ from comc_utils.datasets.benchmarks import load_benchmark
 from comc_utils.datasets.coco2014 import load_captions
 from comc_utils.datasets.image_files import name_some
 from comc_utils.datasets.nuswide import load_nuswide_tags
-from comc_utils.datasets.voc2007 import load_voc2007
 from comc_utils.method.labelled import LabelledPool
 from comc_utils.method.protocol import Method, Need
 from comc_utils.miniworld import WORLD_SEED, load_miniworld, miniworld_scenes, scene_captions
@@ -158,6 +157,10 @@ class FilesSource(TowerSource):
         return self._load(None, self.limit)
 
     @property
+    def pairs_left_out(self) -> np.ndarray | None:
+        return self.images.difficult
+
+    @property
     def draft_size(self) -> int | None:
         """Side in pixels below which no JPEG draft goes; None for whole images."""
         return self.towers.clip.image_size if self.options.draft else None
@@ -193,16 +196,6 @@ class FilesSource(TowerSource):
         captions = load_captions(self.data, self.images)
         whole = self.image_embeddings.whole(positional_embedding=self.preset.positional_embedding)
         return whole[rows], self.towers.embed_texts([captions[i] for i in rows])
-
-
-@dataclass(frozen=True, eq=False)
-class Voc2007Source(FilesSource):
-    """VOC2007, whose own protocol leaves difficult objects out."""
-
-    @cached_property
-    def pairs_left_out(self) -> np.ndarray:
-        looked_at = load_voc2007(self.data, difficult="left out", limit=self.limit)
-        return looked_at.left_out[looked_at.rows_of(self.images.ids)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Embeddings on disk: computed once, checked each time they are read."""
+"""Arrays on disk, embeddings above all: computed once, checked each time they are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from comc_utils.errors import CoMCError
 from comc_utils.store.atomic import atomic_path
+from comc_utils.store.fingerprint import tensor_bytes
 
 Key = Mapping[str, "str | int | float | bool"]
 
@@ -68,8 +68,8 @@ class EmbeddingCache:
         CoMCError
             The key holds something that JSON cannot hold exactly, or the folder cannot be written.
         """
-        path = self.path(key)
-        tensors = self._look_up(key, check)
+        path, key_json = self.path(key), _canonical_json(key)
+        tensors = _read(path, key_json, check)
         if tensors is not None:
             return tensors
         with _naming_the_folder(path):
@@ -77,26 +77,13 @@ class EmbeddingCache:
             lock = FileLock(path.with_suffix(".lock")).acquire()
         with lock:
             # Another process may have stored them while this one waited.
-            tensors = self._look_up(key, check)
+            tensors = _read(path, key_json, check)
             if tensors is None:
                 tensors = _storable(compute())
-                with _naming_the_folder(path):
-                    _write(path, _canonical_json(key), tensors)
+                metadata = {"key": key_json, "crc32": _checksum(tensors)}
+                with _naming_the_folder(path), atomic_path(path) as temporary:
+                    save_file(tensors, temporary, metadata=metadata)
         return tensors
-
-    def _look_up(self, key: Key, check: bool) -> dict[str, Tensor] | None:
-        """Read the tensors of a key; without a lock, for files appear whole or not at all."""
-        path = self.path(key)
-        if not path.exists():
-            return None
-        try:
-            return _read(path, _canonical_json(key), check)
-        except (_DamagedFileError, SafetensorError, OSError) as error:
-            warnings.warn(
-                f"Cached embeddings {path} cannot be used ({error}); computing them again.",
-                stacklevel=3,
-            )
-            return None
 
     def path(self, key: Key) -> Path:
         """Name the file of a key, whether it exists or not.
@@ -120,17 +107,13 @@ class EmbeddingCache:
         return self.root / f"{digest}.safetensors"
 
 
-class _DamagedFileError(Exception):
-    """The file opens, but its content is not what was stored under the key."""
-
-
 @contextmanager
 def _naming_the_folder(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
         raise CoMCError(
-            f"Embeddings cannot be written to {path}: {error}. Free some space or choose "
+            f"Arrays cannot be written to {path}: {error}. Free some space or choose "
             "another folder with the environment variable COMC_CACHE_DIR."
         ) from None
 
@@ -163,30 +146,29 @@ def _storable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return storable
 
 
-def _read(path: Path, key_json: str, check: bool) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    if metadata.get("key") != key_json:
-        raise _DamagedFileError("it was stored under another key")
-    if check and metadata.get("crc32") != _checksum(tensors):
-        raise _DamagedFileError("its checksum differs")
+def _read(path: Path, key_json: str, check: bool) -> dict[str, Tensor] | None:
+    """Read a sound file; without a lock, for files appear whole or not at all."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+        if metadata.get("key") != key_json:
+            raise SafetensorError("it was stored under another key")
+        if check and metadata.get("crc32") != _checksum(tensors):
+            raise SafetensorError("its checksum differs")
+    except (SafetensorError, OSError) as error:
+        warnings.warn(
+            f"Cached arrays {path} cannot be used ({error}); computing them again.", stacklevel=3
+        )
+        return None
     return tensors
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    """CRC-32 over names, dtypes, shapes and bytes: twice as fast as SHA-256, against accidents as good."""
+    """CRC-32, which is twice as fast as SHA-256 and against accidents as good."""
     checksum = 0
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        head = f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode()
-        checksum = zlib.crc32(head, checksum)
-        # NumPy knows no bfloat16, so every dtype goes through its bytes.
-        checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), checksum)
+    for part in tensor_bytes(tensors):
+        checksum = zlib.crc32(part, checksum)
     return f"{checksum:08x}"
-
-
-def _write(path: Path, key_json: str, tensors: dict[str, Tensor]) -> None:
-    metadata = {"key": key_json, "crc32": _checksum(tensors)}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)

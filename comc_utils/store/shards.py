@@ -7,8 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,8 +25,8 @@ class ShardedEmbeddings:
     """Tensors with one row an image, of which a slice reads only the shards that it touches.
 
     Made by `store_in_shards`. A shard is checked when it is first read, and computed again where it is
-    missing or damaged. Rows are meant to be read in order: one shard is kept open at a time, and while it is
-    worked on, a thread reads and checks the one after it.
+    missing or damaged. Slices are meant to be read in order: one shard is kept open at a time, and while it is
+    worked on, a thread reads and checks the one after it. Rows in any order are what `rows` reads.
 
     Attributes
     ----------
@@ -49,9 +50,10 @@ class ShardedEmbeddings:
     dtype: torch.dtype
     rows_per_shard: int
     compute: Callable[[range], Mapping[str, Tensor]] = field(repr=False)
-    _checked: set[int] = field(default_factory=set, repr=False)
+    _checked: set[int] = field(repr=False)
     _open: dict[int, Tensor] = field(default_factory=dict, repr=False)
     _ahead: dict[int, Future[Tensor]] = field(default_factory=dict, repr=False)
+    _kept: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         """Number of rows, n."""
@@ -77,7 +79,8 @@ class ShardedEmbeddings:
         """
         if not isinstance(rows, slice):
             raise CoMCError(
-                f"Embeddings in shards are read by slices of consecutive rows, not by {rows!r}; use [a:b]."
+                f"Embeddings in shards are read by slices of consecutive rows, not by {rows!r}; use [a:b] "
+                "or rows()."
             )
         start, stop, step = rows.indices(len(self))
         if step != 1:
@@ -92,6 +95,29 @@ class ShardedEmbeddings:
         if not parts:
             return torch.empty(0, *self.shape[1:], dtype=self.dtype)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def rows(self, places: Int[np.ndarray, " rows"]) -> Shaped[Tensor, "rows ..."]:
+        """Read rows in any order, as for a batch of a training.
+
+        All shards stay mapped: the system keeps of them in memory what fits there.
+
+        Parameters
+        ----------
+        places : ndarray [rows]
+            From 0 to n - 1, at least one.
+
+        Returns
+        -------
+        Tensor
+            Of the stored dtype.
+        """
+        found = []
+        for place in places.tolist():
+            shard, row = divmod(place, self.rows_per_shard)
+            if shard not in self._kept:
+                self._kept[shard] = self._load(shard)
+            found.append(self._kept[shard][row])
+        return torch.stack(found)
 
     def _shard(self, shard: int) -> Tensor:
         if shard not in self._open:
@@ -134,6 +160,7 @@ def store_in_shards(
     row_bytes: int,
     compute: Callable[[range], Mapping[str, Tensor]],
     *,
+    description: str = "rows",
     progress: bool = False,
 ) -> dict[str, ShardedEmbeddings]:
     """Compute what is not there yet, shard by shard, each kept as soon as it is whole.
@@ -152,6 +179,8 @@ def store_in_shards(
     compute : callable
         Given a range of rows, gives tensors by name with one row each, always the same names, dtypes and
         further dimensions.
+    description : str
+        What the rows are, for the bar.
     progress : bool
         Show a bar over the shards.
 
@@ -160,9 +189,8 @@ def store_in_shards(
     dict of str to ShardedEmbeddings
     """
     rows_per_shard = max(1, SHARD_BYTES // row_bytes)
-    starts = range(0, n_rows, rows_per_shard)
-    with tqdm(total=n_rows, desc="rows", disable=not progress) as bar:
-        for start in starts:
+    with tqdm(total=n_rows, desc=description, disable=not progress) as bar:
+        for start in range(0, n_rows, rows_per_shard):
             rows = range(start, min(n_rows, start + rows_per_shard))
             shard_key = _shard_key(key, rows)
             # The first says what the others look like; those that are there are checked when they are read.
@@ -172,9 +200,10 @@ def store_in_shards(
                     for name, tensor in cache.get(shard_key, partial(compute, rows)).items()
                 }
             bar.update(len(rows))
+    checked: set[int] = set()  # a file at once, whichever of its tensors is read first
     return {
         name: ShardedEmbeddings(
-            cache, key, name, torch.Size((n_rows, *shape)), dtype, rows_per_shard, compute
+            cache, key, name, torch.Size((n_rows, *shape)), dtype, rows_per_shard, compute, checked
         )
         for name, (shape, dtype) in layouts.items()
     }

@@ -142,13 +142,13 @@ class Fragment:
     repairs: tuple[str, ...] = ()
 
 
-def split_answer(answer: str, *, prompt: str = "", split: bool = True) -> list[Fragment]:
+def split_answer(answer: str, *, instruction: str = "", split: bool = True) -> list[Fragment]:
     """Take an answer apart into sentences, or numbered texts, and the rest.
 
     Parameters
     ----------
     answer : str
-    prompt : str
+    instruction : str
         What was asked.
     split : bool
         Whether several sentences in a row are pieces each.
@@ -162,14 +162,14 @@ def split_answer(answer: str, *, prompt: str = "", split: bool = True) -> list[F
     body = _THINKING.sub("\n", answer)
     if body != answer:
         fragments.append(Fragment("<think>", "", REASONING))
-    if prompt and prompt.casefold() in body.casefold():
-        start = body.casefold().index(prompt.casefold())
-        fragments.append(Fragment(prompt, "", ECHO))
+    if instruction and instruction.casefold() in body.casefold():
+        start = body.casefold().index(instruction.casefold())
+        fragments.append(Fragment(instruction, "", ECHO))
         # A mark behind it belongs to it.
-        body = body[:start] + "\n" + body[start + len(prompt) :].lstrip(" .:!?\"'")
+        body = body[:start] + "\n" + body[start + len(instruction) :].lstrip(" .:!?\"'")
     for line in re.split(r"[\r\n\u2028\u2029\x85\v\f]+|\\n", body):
         if line.strip():
-            fragments += _read_line(line.strip(), prompt, split)
+            fragments += _read_line(line.strip(), instruction, split)
     return fragments or [Fragment("", "", EMPTY)]
 
 
@@ -215,7 +215,7 @@ def breaks_off(text: str) -> bool:
     return not words or words[-1][-1] in ",;:-" or words[-1].lower() in _ENDS_NO_SENTENCE
 
 
-def _read_line(line: str, prompt: str, split: bool) -> list[Fragment]:
+def _read_line(line: str, instruction: str, split: bool) -> list[Fragment]:
     if _FENCE.fullmatch(line):
         return [Fragment(line, "", HEADING)]
     fragments = []
@@ -223,13 +223,13 @@ def _read_line(line: str, prompt: str, split: bool) -> list[Fragment]:
         text, repairs = _strip_marks(item)
         parts = _split_sentences(text) if split else [text]
         for position, part in enumerate(parts):
-            fragments.append(_classify(item, part, repairs, prompt, position))
+            fragments.append(_classify(item, part, repairs, instruction, position))
             repairs = ()
     return fragments
 
 
 def _classify(
-    item: str, part: str, repairs: tuple[str, ...], prompt: str, position: int
+    item: str, part: str, repairs: tuple[str, ...], instruction: str, position: int
 ) -> Fragment:
     text, more = _strip_marks(part)
     repairs = (*repairs, *more)
@@ -239,7 +239,7 @@ def _classify(
     fate = ""
     if _REFUSAL.search(text):
         fate = REFUSAL
-    elif _is_echo(text, prompt):
+    elif _is_echo(text, instruction):
         fate = ECHO
     elif _REMARK.match(text) or text.endswith("?"):
         fate = REMARK
@@ -255,13 +255,13 @@ def _is_greeting(text: str) -> bool:
     return bool(match) and (len(text.split()) < 4 or bool(_TO_THE_READER.match(text, match.end())))
 
 
-def _is_echo(text: str, prompt: str) -> bool:
+def _is_echo(text: str, instruction: str) -> bool:
     def plain(words: str) -> str:
         return " ".join(re.findall(r"\w+", words.casefold()))
 
-    if not prompt:
+    if not instruction:
         return False
-    return plain(text) in plain(prompt) or plain(text).startswith(plain(prompt)[:40])
+    return plain(text) in plain(instruction) or plain(text).startswith(plain(instruction)[:40])
 
 
 def _strip_marks(text: str) -> tuple[str, tuple[str, ...]]:

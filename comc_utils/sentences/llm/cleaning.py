@@ -1,18 +1,17 @@
 """From what a language model answered to sentences, with the fate of every piece of the answer.
 
 Language models number, quote, greet, refuse, repeat the question, slip into other languages and stop in
-the middle. `clean_answer` takes one answer apart and decides on each piece; `clean_answers` does so for a
-corpus, where a sentence may also repeat another one.
+the middle. `clean_answers` takes every answer of a corpus apart and decides on each piece, which may also
+repeat another one.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 from tqdm.auto import tqdm
 
@@ -21,26 +20,20 @@ from comc_utils.sentences.corpus import Record
 from comc_utils.sentences.labels import LabelSet
 from comc_utils.sentences.llm import answer_text as text_rules
 from comc_utils.sentences.llm.answers import Answered
-
-EXACT = "names its labels and no other class"
-OTHERS_TOO = "names its labels and other classes"
-INCOMPLETE = "names some of its labels"
-OFF_TOPIC = "names none of its labels"
-CUT_SHORT = "cut short"
-DUPLICATE = "repeats another sentence"
-NOT_NEEDED = "another sentence of the answer was taken"
-ASKED_AGAIN = "asked again"
-NO_SENTENCE = "no sentence in it"
-
-_KEPT = (EXACT, OTHERS_TOO, INCOMPLETE, OFF_TOPIC)
-_CHOICES = {
-    "sentences": ("first", "all"),
-    "paragraphs": ("split", "keep"),
-    "missing_labels": ("keep", "drop", "ask-again"),
-    "other_labels": ("keep", "drop"),
-    "cut_short": ("keep", "drop"),
-    "duplicates": ("keep", "drop"),
-}
+from comc_utils.sentences.llm.fates import (
+    ASKED_AGAIN,
+    BEST_FIRST,
+    CUT_SHORT,
+    DUPLICATE,
+    EXACT,
+    INCOMPLETE,
+    NOT_NEEDED,
+    OFF_TOPIC,
+    OTHERS_TOO,
+    CleanedAnswer,
+    CleaningReport,
+    Piece,
+)
 
 
 @dataclass(frozen=True)
@@ -90,8 +83,9 @@ class CleaningPolicy:
     max_foreign_share: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
+        for name, kind in get_type_hints(CleaningPolicy).items():
+            choices = get_args(kind)
+            if choices and getattr(self, name) not in choices:
                 raise CoMCError(
                     f"The cleaning policy's {name} is {getattr(self, name)!r}; "
                     f"choose among {', '.join(choices)}."
@@ -108,183 +102,6 @@ class CleaningPolicy:
             )
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A piece of an answer and what became of it.
-
-    Attributes
-    ----------
-    raw : str
-        As the model wrote it, apart from white space.
-    text : str
-        As a sentence; empty where nothing remained.
-    fate : str
-        One of the reasons that the report counts.
-    kept : bool
-        Whether it is a sentence of the corpus.
-    repairs : tuple of str
-        What was taken from it or put right.
-    """
-
-    raw: str
-    text: str
-    fate: str
-    kept: bool = False
-    repairs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class CleanedAnswer:
-    """An answer taken apart.
-
-    Attributes
-    ----------
-    pieces : tuple of Piece
-        In the answer's order; together they are the whole answer.
-    """
-
-    pieces: tuple[Piece, ...]
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """The sentences that are kept."""
-        return tuple(piece.text for piece in self.pieces if piece.kept)
-
-    @property
-    def fate(self) -> str:
-        """What became of the answer: its best sentence's fate, or why it has none."""
-        kept = [piece.fate for piece in self.pieces if piece.kept]
-        if kept:
-            return min(kept, key=_KEPT.index)
-        # Greetings are beside the point where something else stood there, too.
-        fates = [piece.fate for piece in self.pieces]
-        told = [fate for fate in fates if fate not in text_rules.BESIDE_THE_POINT]
-        return (told or fates or [NO_SENTENCE])[0]
-
-    @property
-    def names_its_labels(self) -> bool:
-        """Whether a sentence that is kept names all its labels."""
-        return any(piece.kept and piece.fate in (EXACT, OTHERS_TOO) for piece in self.pieces)
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of one answer of a corpus.
-
-    Attributes
-    ----------
-    index : int
-        Number of the label set.
-    attempt : int
-        0 for the first question about it.
-    labels : tuple of str
-    fate : str
-    pieces : tuple of Piece
-    """
-
-    index: int
-    attempt: int
-    labels: tuple[str, ...]
-    fate: str
-    pieces: tuple[Piece, ...]
-
-
-@dataclass
-class CleaningReport:
-    """How many answers, pieces and repairs there were, by reason.
-
-    Attributes
-    ----------
-    answers, pieces, repairs : Counter
-        Reason to count.
-    fates : list of Fate
-        One for each answer, in the order of the label sets.
-    """
-
-    answers: Counter[str] = field(default_factory=Counter)
-    pieces: Counter[str] = field(default_factory=Counter)
-    repairs: Counter[str] = field(default_factory=Counter)
-    fates: list[Fate] = field(default_factory=list, repr=False)
-
-    def rows(self) -> list[tuple[str, str, int]]:
-        """Table of the counts.
-
-        Returns
-        -------
-        list of (str, str, int)
-            "answers", "pieces" or "repairs"; reason; count. Largest counts first within each.
-        """
-        return [
-            (unit, reason, count)
-            for unit in ("answers", "pieces", "repairs")
-            for reason, count in getattr(self, unit).most_common()
-        ]
-
-    def add(self, answered: Answered, cleaned: CleanedAnswer, fate: str) -> None:
-        """Count one answer.
-
-        Parameters
-        ----------
-        answered : Answered
-        cleaned : CleanedAnswer
-        fate : str
-            Of the answer as a whole.
-        """
-        self.answers[fate] += 1
-        self.pieces.update(piece.fate for piece in cleaned.pieces)
-        self.repairs.update(repair for piece in cleaned.pieces for repair in piece.repairs)
-        self.fates.append(
-            Fate(answered.index, answered.attempt, answered.labels, fate, cleaned.pieces)
-        )
-
-
-def clean_answer(
-    labels: Sequence[str],
-    answer: str,
-    *,
-    label_set: LabelSet,
-    policy: CleaningPolicy | None = None,
-    prompt: str = "",
-    stopped_by: str = "",
-) -> CleanedAnswer:
-    r"""Take one answer apart and keep its sentence, or sentences.
-
-    Parameters
-    ----------
-    labels : sequence of str
-        The classes that the sentence was to name.
-    answer : str
-        As the model gave it.
-    label_set : LabelSet
-        Reads the classes that a sentence names.
-    policy : CleaningPolicy, optional
-    prompt : str
-        What was asked: an echo of it is no sentence.
-    stopped_by : str
-        Why the model stopped, as servers say it: "stop" of its own accord, "length" where its tokens were
-        used up, '' if unknown.
-
-    Returns
-    -------
-    CleanedAnswer
-
-    Raises
-    ------
-    CoMCError
-        A label that is no class of the label set.
-
-    Examples
-    --------
-    >>> from comc_utils.sentences.labels import VOC2007
-    >>> answer = "Sure, here you are:\n1. A cat naps.\n2. A dog and a cat nap on a rug."
-    >>> clean_answer(["dog", "cat"], answer, label_set=VOC2007).sentences
-    ('A dog and a cat nap on a rug.',)
-    """
-    policy = policy or CleaningPolicy()
-    pieces = _judge(labels, answer, label_set, policy, prompt, stopped_by)
-    return _take(pieces, policy, taken=set())
-
-
 def clean_answers(
     answers: Iterable[Answered],
     *,
@@ -294,7 +111,7 @@ def clean_answers(
     policy: CleaningPolicy | None = None,
     progress: bool = False,
 ) -> tuple[list[Record], CleaningReport]:
-    """Make a corpus of answers.
+    r"""Make a corpus of answers.
 
     Parameters
     ----------
@@ -314,6 +131,20 @@ def clean_answers(
     records : list of Record
         In the order of the label sets.
     report : CleaningReport
+
+    Raises
+    ------
+    CoMCError
+        A label that is no class of the label set.
+
+    Examples
+    --------
+    >>> from comc_utils.sentences.labels import VOC2007
+    >>> text = "Sure, here you are:\n1. A cat naps.\n2. A dog and a cat nap on a rug."
+    >>> answers = [Answered(index=0, attempt=0, labels=("dog", "cat"), prompt="", answer=text)]
+    >>> records, report = clean_answers(answers, label_set=VOC2007, generator="a model", seed=0)
+    >>> [record.text for record in records]
+    ['A dog and a cat nap on a rug.']
     """
     policy = policy or CleaningPolicy()
     report = CleaningReport()
@@ -325,7 +156,7 @@ def clean_answers(
     for of_one_label_set in tqdm(
         attempts.values(), desc="cleaning", unit="set", disable=not progress
     ):
-        judged = [_judge_answered(answered, label_set, policy) for answered in of_one_label_set]
+        judged = [_judge(answered, label_set, policy) for answered in of_one_label_set]
         # All attempts stand for one label set, so the best sentence of them all is wanted.
         pieces = iter(_take([piece for some in judged for piece in some], policy, taken).pieces)
         for answered, some in zip(of_one_label_set, judged, strict=True):
@@ -366,38 +197,22 @@ def needs_another_answer(
     """
     if policy.missing_labels != "ask-again" or answered.attempt + 1 >= policy.attempts:
         return False
-    pieces = _judge_answered(answered, label_set, policy)
+    pieces = _judge(answered, label_set, policy)
     return not _take(pieces, policy, taken=set()).names_its_labels
 
 
-def _judge_answered(answered: Answered, label_set: LabelSet, policy: CleaningPolicy) -> list[Piece]:
-    return _judge(
-        answered.labels,
-        answered.answer,
-        label_set,
-        policy,
-        answered.prompt,
-        answered.stopped_by,
-    )
-
-
-def _judge(
-    labels: Sequence[str],
-    answer: str,
-    label_set: LabelSet,
-    policy: CleaningPolicy,
-    prompt: str,
-    stopped_by: str,
-) -> list[Piece]:
+def _judge(answered: Answered, label_set: LabelSet, policy: CleaningPolicy) -> list[Piece]:
     """Pieces of an answer; those that may be kept are marked as kept."""
-    unknown = [label for label in labels if label not in label_set.class_names]
+    unknown = [label for label in answered.labels if label not in label_set.class_names]
     if unknown:
         raise CoMCError(
             f"Label {unknown[0]!r} is no class of {label_set.name}; give the label set that the "
             "sentences were asked for."
         )
-    wanted = {label_set.class_names.index(label) for label in labels}
-    fragments = text_rules.split_answer(answer, prompt=prompt, split=policy.paragraphs == "split")
+    wanted = {label_set.class_names.index(label) for label in answered.labels}
+    fragments = text_rules.split_answer(
+        answered.answer, instruction=answered.prompt, split=policy.paragraphs == "split"
+    )
     pieces = []
     for position, fragment in enumerate(fragments):
         is_last = position == len(fragments) - 1
@@ -412,7 +227,7 @@ def _judge(
             continue
         text, repairs = fragment.text, fragment.repairs
         if not text_rules.is_finished(text):
-            if is_last and (stopped_by != "stop" or text_rules.breaks_off(text)):
+            if is_last and (answered.stopped_by != "stop" or text_rules.breaks_off(text)):
                 repairs = (*repairs, CUT_SHORT)
                 if policy.cut_short == "drop":
                     pieces.append(Piece(fragment.raw, text, CUT_SHORT, repairs=fragment.repairs))
@@ -440,7 +255,7 @@ def _take(pieces: list[Piece], policy: CleaningPolicy, taken: set[str]) -> Clean
     """Settle which of the pieces that may be kept are kept, and note their texts as taken."""
     best_first = sorted(
         (i for i, piece in enumerate(pieces) if piece.kept),
-        key=lambda i: _KEPT.index(pieces[i].fate),
+        key=lambda i: BEST_FIRST.index(pieces[i].fate),
     )
     done = False
     for i in best_first:

@@ -30,7 +30,7 @@ _RECOGNISABLE_PART = 8
 
 
 class Endpoint:
-    """A language model behind an OpenAI-compatible endpoint, asked one prompt a request.
+    """A language model behind an OpenAI-compatible endpoint, asked one instruction a request.
 
     The key stays in memory: it is in no file, message, log or representation, also where the server sends
     it back.
@@ -121,12 +121,12 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r}, base_url={self._base_url!r})"
 
-    def ask(self, prompts: Sequence[str], *, seeds: Sequence[int]) -> list[Answer]:
-        """Send one request for each prompt, once.
+    def ask(self, instructions: Sequence[str], *, seeds: Sequence[int]) -> list[Answer]:
+        """Send one request for each instruction, once.
 
         Parameters
         ----------
-        prompts : sequence of str
+        instructions : sequence of str
         seeds : sequence of int
             Sent along; few servers promise the same answer for the same seed.
 
@@ -141,15 +141,15 @@ class Endpoint:
         CoMCError
             Any other refusal: a wrong key, an unknown model, an exhausted account.
         """
-        return [self._ask(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+        return [self._ask(*question) for question in zip(instructions, seeds, strict=True)]
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _ask(self, prompt: str, seed: int) -> Answer:
+    def _ask(self, instruction: str, seed: int) -> Answer:
         try:
-            body = self._send(prompt, seed)
+            body = self._send(instruction, seed)
         except openai.OpenAIError as error:
             fault = self._fault(error)
         except ValueError:
@@ -160,7 +160,7 @@ class Endpoint:
         # to travel along as the context.
         raise fault
 
-    def _send(self, prompt: str, seed: int) -> str:
+    def _send(self, instruction: str, seed: int) -> str:
         fields = {
             "max_tokens": self.max_tokens,
             "temperature": self.settings["temperature"],
@@ -170,13 +170,13 @@ class Endpoint:
         if self.settings["style"] == "chat":
             response = self._client.chat.completions.with_raw_response.create(
                 model=self.name,
-                messages=[{"role": "user", "content": prompt}],
+                messages=[{"role": "user", "content": instruction}],
                 extra_body=fields,
                 extra_headers=self._headers,
             )
         else:
             response = self._client.completions.with_raw_response.create(
-                model=self.name, prompt=prompt, extra_body=fields, extra_headers=self._headers
+                model=self.name, prompt=instruction, extra_body=fields, extra_headers=self._headers
             )
         # Before anyone holds it: some servers send back what they were sent.
         return self._conceal(response.http_response.text)

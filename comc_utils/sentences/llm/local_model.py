@@ -21,14 +21,14 @@ class LocalModel:
     name_or_path : str
         Name on the Hugging Face hub, or a folder with model and tokenizer.
     style : {"chat", "completion"}
-        With "chat" the prompt goes through the tokenizer's chat template, where it has one.
+        With "chat" the instruction goes through the tokenizer's chat template, where it has one.
     max_tokens : int
         Most tokens of an answer.
     temperature : float, optional
         0 takes the likeliest token each time; None leaves sampling as the model's own configuration
         has it.
     batch_size : int
-        Prompts at once. With sampling, answers depend on it.
+        Instructions at once. With sampling, answers depend on it.
     device : str or torch.device, optional
         By default a GPU where there is one.
 
@@ -62,7 +62,7 @@ class LocalModel:
             raise CoMCError(f"Unknown style {style!r} of the model; choose chat or completion.")
         if max_tokens < 1 or batch_size < 1:
             raise CoMCError(
-                f"{max_tokens} tokens an answer and {batch_size} prompts at once were asked for; ask for "
+                f"{max_tokens} tokens an answer and {batch_size} instructions at once were asked for; ask for "
                 "1 or more of each."
             )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -89,12 +89,12 @@ class LocalModel:
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
 
-    def ask(self, prompts: Sequence[str], *, seeds: Sequence[int]) -> list[Answer]:
-        """Answer a batch of prompts.
+    def ask(self, instructions: Sequence[str], *, seeds: Sequence[int]) -> list[Answer]:
+        """Answer a batch of instructions.
 
         Parameters
         ----------
-        prompts : sequence of str
+        instructions : sequence of str
         seeds : sequence of int
             The first one seeds the sampling of the batch.
 
@@ -108,9 +108,9 @@ class LocalModel:
             Memory does not suffice.
         """
         inputs = self._tokenizer(
-            [self._framed(prompt) for prompt in prompts],
+            [self._framed(instruction) for instruction in instructions],
             return_tensors="pt",
-            padding=len(prompts) > 1,
+            padding=len(instructions) > 1,
             # A template brings its own.
             add_special_tokens=not self._uses_template,
             return_token_type_ids=False,
@@ -126,8 +126,8 @@ class LocalModel:
                 )
         except torch.OutOfMemoryError:
             raise CoMCError(
-                f"{self.name} does not fit into memory with {len(prompts)} prompts at once; use a smaller "
-                "--batch-size, or a smaller model."
+                f"{self.name} does not fit into memory with {len(instructions)} instructions at once; use a "
+                "smaller --batch-size, or a smaller model."
             ) from None
         prompt_length = inputs["input_ids"].shape[1]
         return [
@@ -141,11 +141,11 @@ class LocalModel:
         """Release the model."""
         del self._model
 
-    def _framed(self, prompt: str) -> str:
+    def _framed(self, instruction: str) -> str:
         if not self._uses_template:
-            return prompt
+            return instruction
         return self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+            [{"role": "user", "content": instruction}], tokenize=False, add_generation_prompt=True
         )
 
     def _sampling(self) -> dict[str, bool | float]:
