@@ -247,17 +247,7 @@ class Experiment:
         return replace(self, source=self.source.with_preset(preset))
 
     def with_sentences(self, sentences: Sequence[Record]) -> Experiment:
-        """The same images under other sentences to learn from.
-
-        Parameters
-        ----------
-        sentences : sequence of Record
-            In the place of the profile's own, where there is a text tower.
-
-        Returns
-        -------
-        Experiment
-        """
+        """The same images under other sentences to learn from, where there is a text tower to embed them."""
         return replace(self, source=self.source.with_sentences(sentences))
 
     def comc(self, **changes: Any) -> CoMC:
