@@ -52,7 +52,9 @@ def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module 'comc_utils' has no attribute {name!r}")
     module = import_module(_PLACES[name])
-    found = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    # `begin` and `reported` are functions in modules of these names.
+    is_module = module.__name__.endswith(f".{name}") and not hasattr(module, name)
+    found = module if is_module else getattr(module, name)
     globals()[name] = found
     return found
 

@@ -77,6 +77,11 @@ class Profile:
         return self.images == "drawn"
 
     @property
+    def text_is_peoples(self) -> bool:
+        """Whether its sentences are captions that people wrote and own."""
+        return not self.has_towers
+
+    @property
     def enough_text(self) -> bool:
         """Whether its sentences are as many as the paper's learning rate is made for."""
         return self.n_sentences >= ENOUGH_SENTENCES

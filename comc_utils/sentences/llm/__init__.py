@@ -1,5 +1,6 @@
 """Sentences by a language model: endpoints and local models, a journal of answers, cleaning."""
 
+from comc_utils.sentences.llm.answers import Answered
 from comc_utils.sentences.llm.cleaning import (
     CleaningPolicy,
     CleaningReport,
@@ -7,4 +8,4 @@ from comc_utils.sentences.llm.cleaning import (
     clean_answers,
 )
 
-__all__ = ["CleaningPolicy", "CleaningReport", "clean_answer", "clean_answers"]
+__all__ = ["Answered", "CleaningPolicy", "CleaningReport", "clean_answer", "clean_answers"]
