@@ -8,12 +8,15 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _PLACES = {
+    "Comparison": "comc_utils.evaluation.comparison",
     "LinearClassifier": "comc_utils.method.classifier",
     "PAPER": "comc_utils.method.presets",
     "SWITCHES": "comc_utils.method.presets",
     "baselines": "comc_utils.baselines",
     "begin": "comc_utils.notebooks.begin",
     "bootstrap_map": "comc_utils.evaluation.metrics",
+    "bootstrap_samples": "comc_utils.evaluation.metrics",
+    "cache_dir": "comc_utils.store.paths",
     "claims": "comc_utils.evaluation.claims",
     "compare": "comc_utils.evaluation.comparison",
     "explore_scores": "comc_utils.notebooks.explore",
@@ -21,6 +24,7 @@ _PLACES = {
     "figures": "comc_utils.notebooks.figures",
     "fuse": "comc_utils.method.mapping",
     "gap": "comc_utils.evaluation.modality_gap",
+    "in_front_end": "comc_utils.notebooks.explore",
     "label_weights": "comc_utils.method.mapping",
     "load_experiment": "comc_utils.experiment",
     "map_percent": "comc_utils.evaluation.comparison",
@@ -28,6 +32,7 @@ _PLACES = {
     "mean_average_precision": "comc_utils.evaluation.metrics",
     "metrics": "comc_utils.evaluation.metrics",
     "miniworld": "comc_utils.miniworld",
+    "modality_gap": "comc_utils.evaluation.modality_gap",
     "presets": "comc_utils.method.presets",
     "ranking_loss": "comc_utils.method.classifier",
     "report": "comc_utils.notebooks.report",
@@ -35,6 +40,7 @@ _PLACES = {
     "score_components": "comc_utils.method.scores",
     "score_images": "comc_utils.method.scores",
     "sentences": "comc_utils.sentences",
+    "switched": "comc_utils.method.presets",
     "top_k_metrics": "comc_utils.evaluation.metrics",
 }
 """Where each name is made; a module stands under a name of its own."""

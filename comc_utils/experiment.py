@@ -295,6 +295,7 @@ class Experiment:
         rows: Collection[int] | None = None,
         shown: LabelledImages | None = None,
         class_names: Sequence[str] | None = None,
+        by_fold: bool = True,
         progress: bool = False,
     ) -> Trained:
         """Let a method learn, once for each of `folds`, or take what it has learned from the cache.
@@ -309,6 +310,9 @@ class Experiment:
             Of the method; the experiment's own by default.
         rows, shown, class_names
             See `task`; each fold learns from its own among the rows.
+        by_fold : bool
+            False to learn once from all the rows, for a look at what is learned: it may have read about the
+            test images.
         progress : bool
 
         Returns
@@ -326,10 +330,12 @@ class Experiment:
                 f"{method.name} needs what {self.profile.title} does not have: {lacks}."
             )
         method = method.shortened(SMOKE_EPOCHS) if self.smoke else method
-        one = len(self.folds) == 1
+        everything = [(range(len(self.corpus)), range(len(self.image_ids)))]
+        folds = self.folds if by_fold else everything
+        one = len(folds) == 1
         kept = range(len(self.corpus)) if rows is None else set(rows)
         learned, recognisers, seconds = [], [], 0.0
-        for of_fold, _ in self.folds:
+        for of_fold, _ in folds:
             chosen = rows if one else [row for row in of_fold if row in kept]
             task = self.task(method, rows=chosen, shown=shown, class_names=class_names)
             what, took = learn(
@@ -342,7 +348,7 @@ class Experiment:
             learned.append(what)
             recognisers.append(method.recogniser(what, task))
             seconds += took
-        image_rows = tuple(of_images for _, of_images in self.folds)
+        image_rows = tuple(of_images for _, of_images in folds)
         return Trained(
             method,
             tuple(recognisers),
