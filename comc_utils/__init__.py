@@ -27,6 +27,7 @@ _PLACES = {
     "in_front_end": "comc_utils.notebooks.explore",
     "label_weights": "comc_utils.method.mapping",
     "load_experiment": "comc_utils.experiment",
+    "map_over_seeds": "comc_utils.evaluation.comparison",
     "map_percent": "comc_utils.evaluation.comparison",
     "map_to_text": "comc_utils.method.mapping",
     "mean_average_precision": "comc_utils.evaluation.metrics",
@@ -39,8 +40,10 @@ _PLACES = {
     "reported": "comc_utils.evaluation.reported",
     "score_components": "comc_utils.method.scores",
     "score_images": "comc_utils.method.scores",
+    "searched_rates": "comc_utils.notebooks.rates",
     "sentences": "comc_utils.sentences",
     "switched": "comc_utils.method.presets",
+    "tabulate": "comc_utils.evaluation.comparison",
     "top_k_metrics": "comc_utils.evaluation.metrics",
 }
 """Where each name is made; a module stands under a name of its own."""

@@ -37,6 +37,7 @@ from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import Profile, get_profile
 from comc_utils.sentences import Record, label_matrix
 from comc_utils.sources import SMOKE_EPOCHS, SeenAndUnseen, Source, load_source
+from comc_utils.sources.backbones import backbones_at_hand
 from comc_utils.store.fingerprint import hash_texts
 
 
@@ -89,6 +90,12 @@ class Experiment:
     def clip(self) -> Clip | None:
         """The frozen towers; None where only embeddings are there."""
         return None if self.source.towers is None else self.source.towers.clip
+
+    @property
+    def backbones(self) -> list[str]:
+        """Names of the backbones at hand to compare: see `sources.backbones.backbones_at_hand`."""
+        options = self.source.options
+        return backbones_at_hand(self.profile, backbone=options.backbone, weights=options.weights)
 
     @property
     def corpus(self) -> list[Record]:
@@ -180,6 +187,11 @@ class Experiment:
         """Unit vectors of images, seen as the preset says, from the cache where they are there."""
         return self.source.embed_images(images)
 
+    def embed_labelled(self, images: MultiLabelImages) -> LabelledImages:
+        """Images with their embeddings in memory and their labels, to learn from: see `embed_images`."""
+        embeddings = self.embed_images(images).in_memory()
+        return LabelledImages(images.class_names, embeddings, torch.from_numpy(images.labels))
+
     def image_text_pairs(
         self, n_pairs: int, *, seed: int
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
@@ -233,6 +245,20 @@ class Experiment:
         Experiment
         """
         return replace(self, source=self.source.with_preset(preset))
+
+    def with_sentences(self, sentences: Sequence[Record]) -> Experiment:
+        """The same images under other sentences to learn from.
+
+        Parameters
+        ----------
+        sentences : sequence of Record
+            In the place of the profile's own, where there is a text tower.
+
+        Returns
+        -------
+        Experiment
+        """
+        return replace(self, source=self.source.with_sentences(sentences))
 
     def comc(self, **changes: Any) -> CoMC:
         """CoMC as the profile has it: its preset and alpha.

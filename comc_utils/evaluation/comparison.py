@@ -6,14 +6,20 @@ verdict needs both, never a bare difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.metrics import bootstrap_map_difference, mean_average_precision
+from comc_utils.evaluation.metrics import (
+    bootstrap_map,
+    bootstrap_map_difference,
+    mean_average_precision,
+)
 
 
 class Comparison(TypedDict):
@@ -93,3 +99,61 @@ def compare(
         high=round(100 * interval.high, 4),
         over_seeds=over_seeds,
     )
+
+
+def map_over_seeds(
+    scores: Sequence[Float[ArrayLike, "n n_labels"]],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    seed: int,
+) -> dict[str, float]:
+    """Mean over seeds of mAP and of its interval, in percent, as a row of a table.
+
+    Parameters
+    ----------
+    scores : sequence of array of shape (n, N)
+        One array a seed; one alone of a method without chance.
+    labels : array of shape (n, N)
+        0 or 1.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict of str to float
+        "mAP"; "low" and "high" of the 95 % interval over images; "spread", the standard deviation over seeds.
+    """
+    intervals = [bootstrap_map(of_seed, labels, seed=seed) for of_seed in scores]
+    values, low, high = (100 * np.array(part) for part in zip(*intervals, strict=True))
+    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    means = {"mAP": values.mean(), "low": low.mean(), "high": high.mean(), "spread": spread}
+    return {name: float(value) for name, value in means.items()}
+
+
+def tabulate(
+    comparisons: Mapping[str, Mapping[str, Comparison]], group: str, of: str
+) -> pd.DataFrame:
+    """Lay out groups of comparisons as a table, in their order.
+
+    Parameters
+    ----------
+    comparisons : mapping of str to mapping of str to Comparison
+        Of groups to their comparisons.
+    group, of : str
+        What to call the columns with the names of both.
+
+    Returns
+    -------
+    pandas.DataFrame
+        These two columns, then difference, low, high, lowest seed, highest seed (NaN where nothing is
+        random), and seeds above 0.
+    """
+    rows = []
+    for name, members in comparisons.items():
+        for member, c in members.items():
+            seeds = c["over_seeds"]
+            ends = (min(seeds), max(seeds)) if seeds else (np.nan, np.nan)
+            interval = (c["difference"], c["low"], c["high"])
+            rows.append((name, member, *interval, *ends, sum(d > 0 for d in seeds)))
+    columns = ["difference", "low", "high", "lowest seed", "highest seed", "seeds above 0"]
+    return pd.DataFrame(rows, columns=[group, of, *columns])

@@ -157,6 +157,20 @@ def switched(preset: Preset, switch: str, towards: Preset) -> Preset:
     return replace(preset, name=f"{preset.name}, {switch} as in {towards.name}", **taken)
 
 
+def sentences_alone(preset: Preset) -> Preset:
+    """A preset that adds no prompts to the sentences.
+
+    Parameters
+    ----------
+    preset : Preset
+
+    Returns
+    -------
+    Preset
+    """
+    return replace(preset, templates_in_training_text=False)
+
+
 def with_equal_steps(preset: Preset, n_sentences: int, n_usual: int) -> Preset:
     """A preset that takes as many steps on another number of sentences as it takes on the usual one.
 

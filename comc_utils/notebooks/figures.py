@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
@@ -14,6 +15,13 @@ from PIL import Image
 ACCENT = "#D55E00"
 MAIN = "#0072B2"
 MUTED = "#9a9a9a"
+COLOURS = {
+    "nothing": MUTED,
+    "sentences": ACCENT,
+    "a few labelled images": MAIN,
+    "labelled images of seen classes": "black",
+}
+"""Of methods, by what they learn from."""
 
 _PLACES = (
     ((6, 0), "left", "center"), ((6, 4), "left", "center"), ((6, -4), "left", "center"),
@@ -84,6 +92,28 @@ def bars_with_intervals(
         axis.text(high, place, f" {value:.1f}", va="center", fontsize=9)
     axis.set_yticks(places, names)
     axis.grid(axis="y", visible=False)
+
+
+def methods_with_intervals(axis: Axes, table: pd.DataFrame, names: Sequence[str]) -> None:
+    """A line a method, the first on top: mAP with its interval, in the colour of what it learns from.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    table : pandas.DataFrame
+        Columns method, learns_from, rate, mAP, low, high. Where the rate is "searched" the point is filled and
+        stands below the others, which are hollow.
+    names : sequence of str
+        The methods.
+    """
+    names = list(names)[::-1]
+    for row in table.itertuples():
+        colour, searched = COLOURS[row.learns_from], row.rate == "searched"
+        y = names.index(row.method) - 0.25 * searched
+        axis.hlines(y, row.low, row.high, color=colour, lw=1)
+        axis.plot(row.mAP, y, "o", ms=4, color=colour, mfc=colour if searched else "white")
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set_xlabel("mAP (%)")
 
 
 def spread_labels(heights: Mapping[str, float], *, gap: float) -> dict[str, float]:

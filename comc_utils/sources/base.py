@@ -152,10 +152,17 @@ class Source(ABC):
 
     def with_preset(self, preset: Preset) -> Source:
         """The same under another preset; images and towers that are loaded already are not loaded again."""
-        other = replace(self, preset=preset)
-        for name in ("towers", "images"):
-            if name in vars(self):
-                vars(other)[name] = vars(self)[name]
+        return self._with("towers", "images", preset=preset)
+
+    def with_sentences(self, sentences: Sequence[Record]) -> Source:
+        """The same with other sentences; no image is loaded or embedded again."""
+        options = replace(self.options, sentences=tuple(sentences))
+        kept = ("towers", "images", "image_embeddings", "label_embeddings")
+        return self._with(*kept, options=options)
+
+    def _with(self, *kept: str, **changes: object) -> Source:
+        other = replace(self, **changes)
+        vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)})
         return other
 
     def as_published(self, method: type[Method]) -> Method:
