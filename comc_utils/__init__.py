@@ -26,7 +26,7 @@ _PLACES = {
     "gap": "comc_utils.evaluation.modality_gap",
     "in_front_end": "comc_utils.notebooks.explore",
     "label_weights": "comc_utils.method.mapping",
-    "load_experiment": "comc_utils.experiment",
+    "load_experiment": "comc_utils.sources",
     "map_over_seeds": "comc_utils.evaluation.comparison",
     "map_percent": "comc_utils.evaluation.comparison",
     "map_to_text": "comc_utils.method.mapping",
