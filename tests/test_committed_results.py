@@ -10,8 +10,8 @@ from compare_results import compare_metrics, differences
 
 from comc_utils.baselines import ClipDpt, TaiDpt, ZeroShotClip
 from comc_utils.evaluation.comparison import map_percent
-from comc_utils.experiment import load_experiment
 from comc_utils.notebooks.run import reproduce
+from comc_utils.sources import load_experiment
 
 RESULTS = Path(__file__).parents[1] / "results"
 

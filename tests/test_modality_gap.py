@@ -21,10 +21,10 @@ from comc_utils.evaluation.modality_gap import (
     same_modality_neighbours,
     tsne,
 )
-from comc_utils.experiment import load_experiment
 from comc_utils.method.mapping import fuse, map_to_text
 from comc_utils.method.presets import PAPER, RELEASED
 from comc_utils.miniworld import N_PAIRS, load_miniworld, miniworld_scenes, scene_captions
+from comc_utils.sources import load_experiment
 from comc_utils.store.cache import EmbeddingCache
 
 MEASURES = {

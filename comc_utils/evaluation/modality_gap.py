@@ -16,19 +16,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
 
 from comc_utils.datasets.base import UNIT_TOLERANCE
-from comc_utils.datasets.coco2014 import load_captions
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.metrics import Interval
-from comc_utils.experiment import EmbeddingsExperiment, EncodedExperiment
-from comc_utils.miniworld import (
-    WORLD_SEED,
-    load_miniworld,
-    miniworld_scenes,
-    scene_captions,
-)
 
 N_FOLDS = 5
 """Of the linear probe's cross-validation."""
@@ -49,51 +40,6 @@ class PairedRecall(NamedTuple):
 
     image_to_text: float
     text_to_image: float
-
-
-def image_text_pairs(
-    experiment: EncodedExperiment | EmbeddingsExperiment, n_pairs: int, *, seed: int
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-    """Embed images and one caption each.
-
-    Parameters
-    ----------
-    experiment : EncodedExperiment or EmbeddingsExperiment
-        Its preset says how the image embedding is made.
-    n_pairs : int
-        n.
-    seed : int
-        Which pairs: other scenes of the embedded world, or another choice among the data set's photos.
-
-    Returns
-    -------
-    images, texts : Tensor of shape (n, d)
-        Unit vectors v^g and t.
-
-    Raises
-    ------
-    CoMCError
-        The data set has fewer pairs, or no captions.
-    """
-    if experiment.profile.images == "drawn":
-        kind = "with position" if experiment.preset.positional_embedding else "without position"
-        world = WORLD_SEED + seed
-        images = experiment.embed_images(load_miniworld("pairs", n_pairs, seed=world))[kind]
-        captions = scene_captions(miniworld_scenes("pairs", n_pairs, seed=world), seed=world)
-        return images, experiment.embed_texts(captions)
-    n_images, name = len(experiment.image_ids), experiment.profile.name
-    if n_pairs > n_images:
-        raise CoMCError(
-            f"Data set {name} has {n_images} image-text pairs, not {n_pairs}; ask for fewer."
-        )
-    rows = np.random.default_rng(seed).choice(n_images, n_pairs, replace=False)
-    if experiment.profile.images == "files":
-        captions = load_captions(experiment.data, experiment.images)
-        return experiment.global_embeddings[rows], experiment.embed_texts(
-            [captions[i] for i in rows]
-        )
-    dataset = experiment.dataset
-    return dataset.image_embeddings[rows], dataset.caption_embeddings[rows]
 
 
 def centroid_distance(images: Float[ArrayLike, "n d"], texts: Float[ArrayLike, "n d"]) -> float:

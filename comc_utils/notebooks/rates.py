@@ -77,7 +77,7 @@ def searched_rates(
 
 def _as_it_is(experiment: Experiment) -> bool:
     """Whether what is found holds for the profile, and not for a part or a variant of it."""
-    given = experiment.source.options
+    given = experiment.options
     changed = (given.limit, given.sentences, given.n_sentences)
     own = given.backbone in (None, experiment.profile.backbones[0])
     return own and not experiment.smoke and all(option is None for option in changed)
