@@ -112,7 +112,7 @@ def test_jobs_and_again_reach_the_runner(write_notebook, monkeypatch, capsys):
         path = write_notebook(name, "SEED = 0")
     use_notebooks(path, monkeypatch)
     # The package itself may be under work while its tests run.
-    monkeypatch.setattr("comc_utils.notebooks.unchanged.PACKAGE", path.parent)
+    monkeypatch.setattr("comc_utils.store.fingerprint.PACKAGE", path.parent)
     words = ["reproduce", "--results", "there"]
     assert main([*words, "--jobs", "1"]) == 0
     assert json.loads(Path("there/run.json").read_text())["jobs"] == 1

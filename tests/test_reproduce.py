@@ -15,7 +15,6 @@ import nbformat
 import pytest
 
 from comc_utils.errors import CoMCError
-from comc_utils.notebooks import unchanged as notebook_inputs
 from comc_utils.notebooks.files import clean_notebook, declared_parameters, read_notebook
 from comc_utils.notebooks.run import NotebookError, reproduce
 
@@ -45,9 +44,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put another folder in the place of the package where its files count as inputs."""
     folder = tmp_path / "package"
     (folder / "weights").mkdir(parents=True)
-    (folder / "module.py").write_text("x = 1")
+    (folder / "errors.py").write_text("from comc_utils import new\nx = 1")
     (folder / "weights" / "model.safetensors").write_bytes(b"weights")
-    monkeypatch.setattr(notebook_inputs, "PACKAGE", folder)
+    monkeypatch.setattr("comc_utils.store.fingerprint.PACKAGE", folder)
     return folder
 
 
@@ -380,11 +379,11 @@ def start_run(folders: dict[str, Path], jobs: int) -> subprocess.Popen[bytes]:
     package = folders["notebooks"].parent / "package"
     code = (
         "import signal\nfrom pathlib import PosixPath\n"
-        "from comc_utils.notebooks import unchanged as notebook_inputs\n"
         "from comc_utils.notebooks.run import reproduce\n"
+        "from comc_utils.store import fingerprint\n"
         # As in a shell's foreground, whatever started the tests has set.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"notebook_inputs.PACKAGE = {package!r}\nreproduce('miniworld', jobs={jobs}, **{folders!r})"
+        f"fingerprint.PACKAGE = {package!r}\nreproduce('miniworld', jobs={jobs}, **{folders!r})"
     )
     place = folders["notebooks"].parent
     with open(place / "stdout.txt", "wb") as stdout, open(place / "stderr.txt", "wb") as stderr:
@@ -583,7 +582,7 @@ CHANGES = {
     "source": lambda root: (root / "notebooks" / "01_a.ipynb").write_text(
         (root / "notebooks" / "01_a.ipynb").read_text().replace("print(0)", "print(1)")
     ),
-    "module": lambda root: (root / "package" / "module.py").write_text("x = 2"),
+    "module": lambda root: (root / "package" / "errors.py").write_text("x = 2"),
     "weights": lambda root: (root / "package/weights/model.safetensors").write_bytes(b"wejghts"),
     "new module": lambda root: (root / "package" / "new.py").write_text(""),
     "paper's numbers": lambda root: (root / "results/reported/table1.csv").write_text("2"),
@@ -608,7 +607,8 @@ def test_a_change_makes_a_notebook_run_again(
     data.mkdir()
     (data / "images.npy").write_text("images")
     parameters = PARAMETERS + "\nDATA = None"
-    write_notebook("01_a", parameters, NOTE.format("01_a"), WRITE.format("01_a"), "print(0)")
+    uses = "import comc_utils.errors\nprint(0)"
+    write_notebook("01_a", parameters, NOTE.format("01_a"), WRITE.format("01_a"), uses)
     reproduce("miniworld", data=data, **folders)
     (tmp_path / "package" / "__pycache__").mkdir()
     (tmp_path / "package" / "__pycache__" / "module.pyc").write_text("harmless")
