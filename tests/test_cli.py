@@ -133,20 +133,15 @@ def test_options_are_those_of_an_experiment(monkeypatch):
     )
     assert main(["reproduce"]) == 0
     assert given["options"] == dict.fromkeys(f.name for f in fields(ExperimentOptions))
-    words = [
-        "--backbone",
-        "a",
-        "--weights",
-        "b",
-        "--limit",
-        "3",
-        "--sentences",
-        "c",
-        "--n-sentences",
-        "4",
-        "--draft",
-    ]
-    words += ["--skip-unreadable", "--openvino", "--record-times"]
+    values = {
+        "--backbone": "a",
+        "--weights": "b",
+        "--limit": 3,
+        "--sentences": "c",
+        "--n-sentences": 4,
+    }
+    words = [str(word) for pair in values.items() for word in pair]
+    words += ["--draft", "--skip-unreadable", "--openvino", "--record-times"]
     assert main(["reproduce", *words]) == 0
     assert given["record_times"]
     assert ExperimentOptions.of(given["options"]) == ExperimentOptions(

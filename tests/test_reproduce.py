@@ -603,6 +603,7 @@ CHANGES = {
     ],
     "new weights": lambda root: (root / "package/weights/more.safetensors").write_bytes(b"1"),
     "paper's numbers": lambda root: (root / "results/reported/table1.csv").write_text("2"),
+    "stored rates": lambda root: (root / "results/rates/miniworld.json").write_text('{"01_a": 1}'),
     "data": lambda root: os.utime(root / "data" / "images.npy", ns=(1, 1)),
     "new data": lambda root: (root / "data" / "more.npy").write_text("x"),
     "executed copy": lambda root: (root / "results/miniworld/notebooks/01_a.ipynb").write_text("{"),
@@ -622,6 +623,7 @@ def test_a_change_makes_a_notebook_run_again(
         monkeypatch.setattr(f"comc_utils.notebooks.{module}.repository_root", lambda: tmp_path)
     (tmp_path / "results" / "reported").mkdir(parents=True)
     (tmp_path / "results" / "reported" / "table1.csv").write_text("1")
+    (tmp_path / "results" / "rates").mkdir()
     data = tmp_path / "data"
     data.mkdir()
     (data / "images.npy").write_text("images")
@@ -633,6 +635,7 @@ def test_a_change_makes_a_notebook_run_again(
     (tmp_path / "package" / "__pycache__" / "module.pyc").write_text("harmless")
     (tmp_path / "package" / "module.py").write_text('"""Better words."""\n\nx = 1  # a comment')
     (tmp_path / "package" / "unrelated.py").write_text("x = 2")
+    (tmp_path / "results" / "rates" / "miniworld.json").write_text('{"02_other": 1}')
     reproduce("miniworld", data=data, **folders)
     assert ran(tmp_path) == ["01_a"]
     CHANGES[change](tmp_path)

@@ -153,7 +153,7 @@ class _Run:
             inputs = inputs_fingerprint(
                 notebook,
                 versions={"python": self.machine["python"], **self.machine["packages"]},
-                tables=repository_root() / "results" / "reported",
+                shared=repository_root() / "results",
                 results=output,
             )
             earlier = None if again else read_finished(output, notebook.name, inputs)

@@ -17,7 +17,7 @@ from comc_utils.store.fingerprint import code_fingerprint
 
 
 def inputs_fingerprint(
-    notebook: Planned, *, versions: Mapping[str, str], tables: Path, results: Path
+    notebook: Planned, *, versions: Mapping[str, str], shared: Path, results: Path
 ) -> str:
     """Sum up in one string all that a notebook's results depend on.
 
@@ -27,8 +27,9 @@ def inputs_fingerprint(
         Of its data names, sizes and times of change count: they may be large.
     versions : mapping of str to str
         Of Python and the packages that can move a number.
-    tables : Path
-        The folder with the paper's own numbers. It may not exist.
+    shared : Path
+        The folder with what all profiles share: the paper's own numbers in ``reported``, stored learning rates
+        in ``rates``, of which the notebook's own count. Neither need exist.
     results : Path
         The results' folder, for a notebook that reads what the others left there: their settings, metrics,
         tables and the data behind their figures, and the times that results refer to.
@@ -43,7 +44,8 @@ def inputs_fingerprint(
         "parameters": repr(sorted(notebook.parameters.items())),
         "versions": dict(versions),
         "code": code_fingerprint(*_code(notebook.path)),
-        "tables": _contents(tables, _files(tables)),
+        "reported": _contents(shared, _files(shared / "reported")),
+        "rates": [r for f in _files(shared / "rates") if (r := _rates(f, notebook.name))],
         "data": [
             (str(file.relative_to(path)), _stamp(file))
             for path in notebook.data
@@ -124,6 +126,14 @@ def _code(notebook: Path) -> list[ast.Module]:
         return [ast.parse("".join(cell["source"])) for cell in cells]
     except SyntaxError:
         return []
+
+
+def _rates(file: Path, notebook: str) -> object:
+    """Read what of a file of learning rates is a notebook's; nothing where it is damaged."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))[notebook]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _record_path(results: Path, notebook: str) -> Path:
