@@ -22,8 +22,9 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.claims import CLAIMS, MARGIN, Claim, Judgement, Metrics, Verdict, judge
+from comc_utils.evaluation.claims import CLAIMS, Claim, Judgement, Metrics, Verdict, judge
 from comc_utils.evaluation.reported import reported
+from comc_utils.evaluation.rules import MARGIN
 from comc_utils.notebooks.figures import ACCENT, MAIN, MUTED
 from comc_utils.notebooks.files import INJECTED_TAG, PARAMETERS_TAG, read_notebook
 from comc_utils.profiles import get_profile
