@@ -25,7 +25,8 @@ from comc_utils.clip import Clip, ImageEmbeddings
 from comc_utils.clip.cached import CachedClip
 from comc_utils.datasets.base import MultiLabelEmbeddings, MultiLabelImages
 from comc_utils.errors import CoMCError
-from comc_utils.method.comc import CoMC
+from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.comc import CoMC, FusedClassifier
 from comc_utils.method.labelled import LabelledPool
 from comc_utils.method.presets import Preset
 from comc_utils.method.protocol import (
@@ -298,6 +299,10 @@ class Experiment(ABC):
         """
         own = {name: changes.pop(name) for name in ("name", "alpha") if name in changes}
         return CoMC(replace(self.preset, **changes), **{"alpha": self.alpha, **own})
+
+    def recogniser_of(self, classifier: LinearClassifier) -> FusedClassifier:
+        """Show images, as the profile has it, to a classifier from elsewhere: the authors' own, for one."""
+        return FusedClassifier(classifier, self.label_embeddings, self.preset, self.alpha, self.tau)
 
     def as_published(self, method: type[Method]) -> Method:
         """A method with its authors' settings for this data set, or the nearest that they know."""

@@ -27,6 +27,7 @@ def test_table1_comes_again():
     assert list(differences(committed, again)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("profile", "notebook"), [("miniworld", "05"), ("coco500", "02")])
 def test_a_full_run_gives_the_committed_numbers(profile, notebook, request, tmp_path):
     # Only the second needs the folder of real data, and is skipped without it.

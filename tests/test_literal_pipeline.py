@@ -25,7 +25,6 @@ from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.experiment import Experiment
 from comc_utils.method.classifier import LinearClassifier
 from comc_utils.method.presets import PAPER, RELEASED, Preset
-from comc_utils.method.protocol import Learned
 from comc_utils.method.scores import score_images
 from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import get_profile
@@ -335,10 +334,8 @@ class BothWays:
         return source
 
     def notebooks(self, preset: Preset, alpha: float) -> Tensor:
-        experiment, classifier = self.experiment(preset), self.classifier_of(preset)
-        tensors = {"weight": classifier.weight, "bias": classifier.bias}
-        method = experiment.comc(alpha=alpha)
-        recogniser = method.recogniser(Learned(tensors), experiment.task(method))
+        experiment = self.experiment(preset)
+        recogniser = replace(experiment.recogniser_of(self.classifier_of(preset)), alpha=alpha)
         components = recogniser.components(experiment.image_embeddings)
         assert_equal(recogniser.score(experiment.image_embeddings), components.at(alpha).final)
         return components.at(alpha).final

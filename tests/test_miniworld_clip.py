@@ -204,11 +204,16 @@ def test_the_transformer_begins_with_the_text_tower_and_its_own_image_tower(monk
 
 def test_rendered_scenes_are_kept_and_half_rendered_ones_are_not_trusted(tmp_path):
     whole = training_data.prepare_training_data(tmp_path, 20, split="train", seed=2)
-    pixels = np.array(whole.images)
-    (folder,) = tmp_path.glob("train-20-seed-2-*")
-    (folder / "done.json").unlink()
-    with open(folder / "images.npy", "r+b") as file:
+    pixels = whole.images[:]
+    assert torch.equal(whole.images.rows(np.array([19, 3])), pixels[[19, 3]])
+    (shard,) = tmp_path.glob("*.safetensors")
+    made = shard.stat().st_mtime_ns
+    kept = training_data.prepare_training_data(tmp_path, 20, split="train", seed=2)
+    assert torch.equal(kept.images[:], pixels)
+    assert shard.stat().st_mtime_ns == made
+    with open(shard, "r+b") as file:
         file.truncate(5000)
-    again = training_data.prepare_training_data(tmp_path, 20, split="train", seed=2)
-    assert np.array_equal(again.images, pixels)
-    assert again.nouns.any(axis=2).all()
+    with pytest.warns(UserWarning, match="cannot be used"):
+        again = training_data.prepare_training_data(tmp_path, 20, split="train", seed=2)
+    assert torch.equal(again.images[:], pixels)
+    assert again.nouns[:].any(dim=2).all()

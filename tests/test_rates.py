@@ -33,8 +33,8 @@ class Search:
 
 
 def experiment(*, smoke=False, **options):
-    source = SimpleNamespace(options=ExperimentOptions(**options))
-    return SimpleNamespace(profile=PROFILES["miniworld"], smoke=smoke, source=source)
+    given = ExperimentOptions(**options)
+    return SimpleNamespace(profile=PROFILES["miniworld"], smoke=smoke, options=given)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -81,6 +82,23 @@ def test_a_damaged_shard_is_noticed_when_it_is_read_and_computed_again(tmp_path)
     ):
         assert torch.equal(stored["global"][:], GLOBAL)
     assert [rows.start for rows in tower.asked] == [15]
+
+
+def test_rows_in_any_order_and_each_file_checked_once(tmp_path, monkeypatch):
+    store(tmp_path, Tower())
+    stored = store(tmp_path, Tower())
+    checks = []
+    get = EmbeddingCache.get
+    monkeypatch.setattr(
+        EmbeddingCache,
+        "get",
+        lambda *of, check: (checks.append(check), get(*of, check=check))[1],
+    )
+    places = np.array([22, 0, 7, 7, 14])
+    for name, whole in (("local", LOCAL), ("global", GLOBAL)):
+        for _ in range(2):
+            assert torch.equal(stored[name].rows(places), whole[places])
+    assert checks == [True] * 4 + [False] * 4
 
 
 @pytest.mark.parametrize("rows", [3, [1, 2], slice(0, 9, 2)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -80,8 +81,9 @@ def code_fingerprint(*roots: str | ast.Module) -> str:
     Parameters
     ----------
     *roots : str or ast.Module
-        Modules, named as in an import; a package stands for all that its ``__init__`` imports. Or parsed
-        code from elsewhere, such as a notebook's. None: every module.
+        Modules, named as in an import; a package stands for all that its ``__init__`` imports. One from
+        elsewhere that has been imported counts with its own file and what that imports from this package;
+        parsed code, such as a notebook's, likewise. None: every module of this package.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def code_fingerprint(*roots: str | ast.Module) -> str:
     Raises
     ------
     CoMCError
-        There is no such module.
+        There is no such module, or no file with its code.
 
     Examples
     --------
@@ -103,16 +105,12 @@ def code_fingerprint(*roots: str | ast.Module) -> str:
     parts: dict[str, str] = {}
     waiting: list[str] = []
     for root in roots or package.files:
-        if isinstance(root, ast.Module):
-            code = _read(root, "")
-            parts[f"code {len(parts)}"] = code.digest
-            waiting += package.led_to(code)
-        elif root in package.files:
+        if root in package.files:
             waiting.append(root)
         else:
-            raise CoMCError(
-                f"There is no module {root} in {PACKAGE}; name one as in `import {_NAME}.errors`."
-            )
+            code = _read(root, "") if isinstance(root, ast.Module) else _from_elsewhere(root)
+            parts[f"code {len(parts)}"] = code.digest
+            waiting += package.led_to(code)
     named: dict[Path, set[str]] = {}
     while waiting:
         module = waiting.pop()
@@ -169,6 +167,18 @@ class _Package:
             if file.parent == folder
             for text in self.code(module).strings
         }
+
+
+def _from_elsewhere(module: str) -> _Code:
+    """Read a module of somebody else's, a method of one's own for example."""
+    imported = sys.modules.get(module)
+    file = getattr(imported, "__file__", None)
+    if module.split(".")[0] == _NAME or file is None:
+        raise CoMCError(
+            f"There is no file with the code of a module {module}, neither in {PACKAGE} nor among what was "
+            f"imported; name one as in `import {_NAME}.errors`, and keep what is to be fitted in a file."
+        )
+    return _read(ast.parse(Path(file).read_bytes(), file), imported.__package__ or "")
 
 
 def _dotted(file: Path) -> str:
