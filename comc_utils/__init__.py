@@ -24,6 +24,7 @@ _PLACES = {
     "figures": "comc_utils.notebooks.figures",
     "fuse": "comc_utils.method.mapping",
     "gap": "comc_utils.evaluation.modality_gap",
+    "groups": "comc_utils.evaluation.groups",
     "in_front_end": "comc_utils.notebooks.explore",
     "label_weights": "comc_utils.method.mapping",
     "load_experiment": "comc_utils.sources",

@@ -17,8 +17,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.claims import CLAIMS, MARGIN, Metrics, Verdict, judge
+from comc_utils.evaluation.claims import CLAIMS, Metrics, Verdict, judge
 from comc_utils.evaluation.reported import reported
+from comc_utils.evaluation.rules import MARGIN
 from comc_utils.notebooks.files import read_source
 from comc_utils.notebooks.manifest import Entry, note, read_manifest
 from comc_utils.notebooks.times import reference_times
