@@ -24,6 +24,7 @@ _PLACES = {
     "figures": "comc_utils.notebooks.figures",
     "fuse": "comc_utils.method.mapping",
     "gap": "comc_utils.evaluation.modality_gap",
+    "groups": "comc_utils.evaluation.groups",
     "in_front_end": "comc_utils.notebooks.explore",
     "label_weights": "comc_utils.method.mapping",
     "load_experiment": "comc_utils.experiment",
@@ -43,7 +44,6 @@ _PLACES = {
     "searched_rates": "comc_utils.notebooks.rates",
     "sentences": "comc_utils.sentences",
     "switched": "comc_utils.method.presets",
-    "tabulate": "comc_utils.evaluation.comparison",
     "top_k_metrics": "comc_utils.evaluation.metrics",
 }
 """Where each name is made; a module stands under a name of its own."""
