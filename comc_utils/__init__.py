@@ -44,7 +44,6 @@ _PLACES = {
     "searched_rates": "comc_utils.notebooks.rates",
     "sentences": "comc_utils.sentences",
     "switched": "comc_utils.method.presets",
-    "tabulate": "comc_utils.evaluation.comparison",
     "top_k_metrics": "comc_utils.evaluation.metrics",
 }
 """Where each name is made; a module stands under a name of its own."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.comparison import compare, map_over_seeds, map_percent, tabulate
+from comc_utils.evaluation.comparison import compare, map_over_seeds, map_percent
+from comc_utils.evaluation.groups import tabulate
 from comc_utils.evaluation.metrics import (
     bootstrap_map,
     bootstrap_map_difference,

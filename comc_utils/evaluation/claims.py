@@ -1,8 +1,8 @@
-"""What the paper asserts, and the test that decides each assertion on a profile's results.
+"""What becomes of the paper's claims on a profile's results.
 
-The rule of every verdict stands here and nowhere else. A comparison is a difference (first minus second) with
-its paired 95 % bootstrap interval over images and the same difference for each seed. Against a bound (0 unless
-a rule says otherwise) a comparison
+The rule of every verdict stands here and in `rules`, nowhere else. A comparison is a difference (first minus
+second) with its paired 95 % bootstrap interval over images and the same difference for each seed. Against a
+bound (0 unless a rule says otherwise) a comparison
 
 - holds when the whole interval and every seed's difference lie on the asserted side of the bound,
 - fails when the whole interval and every seed's difference lie on the other side,
@@ -16,23 +16,22 @@ likelier with more of them; a false "fails" does, and the evidence then says by 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation import groups
-from comc_utils.evaluation.paper_claims import CLAIMS, Claim
-from comc_utils.evaluation.rules import AllOf, Finding, Greater, NoEvidenceError, Rule, Verdict
+from comc_utils.evaluation.claims_of_the_paper import CLAIMS
+from comc_utils.evaluation.groups import EQUAL_STEPS, PAPER_PRESET
+from comc_utils.evaluation.rules import MARGIN, Claim, Finding, NoEvidenceError, Rule, Verdict
 
-# A group measured otherwise is told, and decides nothing, unless a rule names it, as those of rivals do
-# with the learning rates that were searched for them here.
-_HOW = {
-    groups.PAPER_PRESET: "With the paper's preset",
-    groups.RELEASED_PRESET: "With the released code's preset",
-    groups.EQUAL_STEPS: "With equal steps",
-}
+__all__ = ["CLAIMS", "MARGIN", "Claim", "Judgement", "Metrics", "Verdict", "judge"]
+
+# A group measured otherwise has the plain group's name and an ending: with the preset that is not the
+# profile's own, on other images, or with another backbone. It is told, and decides nothing, unless a rule
+# names it, as those of rivals do with the learning rates that were searched for them here.
+_HOW = {PAPER_PRESET: "With the paper's preset", EQUAL_STEPS: "With equal steps"}
 # Chance, in percent, that a 95 % interval lies wholly on one given wrong side.
 _ONE_SIDED = 2.5
 
@@ -85,59 +84,37 @@ def judge(claim: Claim, metrics: Metrics) -> Judgement:
     Raises
     ------
     CoMCError
-        Where comparisons are missing that the profile should have: every profile has them, or another claim
-        finds what needs the same, or the notebook left a group under a name that `groups` does not declare.
+        Comparisons are missing although what they need is there: a notebook calls its group otherwise.
     """
     rule, values = claim.rule, metrics.get(claim.notebook, {})
-    if claim.notebook not in metrics:
-        return _not_testable(f"Notebook {claim.notebook} has left no metrics here.")
-    if "skipped" in values:
-        return _not_testable(f"Notebook {claim.notebook} was skipped: {values['skipped']}")
     try:
+        if claim.notebook not in metrics:
+            raise NoEvidenceError(f"Notebook {claim.notebook} has left no metrics here.")
+        if "skipped" in values:
+            raise NoEvidenceError(f"Notebook {claim.notebook} was skipped: {values['skipped']}")
         findings = rule.findings(values)
     except NoEvidenceError as missing:
-        _refuse_what_should_be_there(claim, missing, metrics)
-        return _not_testable(str(missing))
+        if missing.unmet and all(_is_there(need, metrics) for need in missing.unmet.needs):
+            known = ", ".join(f'"{group}"' for group in values.get("comparisons", {})) or "none"
+            raise CoMCError(
+                f'The claim {claim.identifier} rests on the comparisons "{missing.unmet.group}" of notebook '
+                f"{claim.notebook}. {missing} Its groups are: {known}. Name it as evaluation/groups.py does, "
+                "or run the notebook again."
+            ) from None
+        return Judgement(Verdict.NOT_TESTABLE, (), str(missing))
     verdict = _together(findings)
     notes = (*_chance_of_false_alarm(verdict, findings), *_measured_otherwise(rule, values))
     return Judgement(verdict, findings, _reason(findings), notes)
 
 
-def _not_testable(reason: str) -> Judgement:
-    return Judgement(Verdict.NOT_TESTABLE, (), reason)
-
-
-def _refuse_what_should_be_there(claim: Claim, missing: NoEvidenceError, metrics: Metrics) -> None:
-    """Raise, unless the profile lacks what is missing; else a misnamed group would look like that."""
-    known = groups.LEFT_BY[claim.notebook]
-    left = metrics[claim.notebook].get("comparisons", {})
-    undeclared = [group for group in left if groups.plain(group) not in known]
-    if missing.empty or (missing.needs and not undeclared and not _found(missing.needs, metrics)):
-        return
-    there = ", ".join(f'"{name}"' for name in missing.there) or "nothing"
-    raise CoMCError(
-        f"The claim {claim.identifier} rests on metrics of notebook {claim.notebook}, which should have the "
-        f"{missing.what}, but have {there}; let the notebook take the names from comc_utils.evaluation.groups, "
-        "and run it again."
-    )
-
-
-def _found(needs: str, metrics: Metrics) -> bool:
-    """Whether any claim finds what no profile without `needs` has."""
+def _is_there(need: str, metrics: Metrics) -> bool:
+    """Whether any test with this need finds what it looks for."""
     for claim in CLAIMS:
-        for rule in _parts(claim.rule):
-            if isinstance(rule, Greater) and rule.needs == needs:
+        for rule in claim.rule.parts:
+            if need in rule.needs:
                 with suppress(NoEvidenceError):
                     return bool(rule.findings(metrics.get(claim.notebook, {})))
     return False
-
-
-def _parts(rule: Rule) -> Iterator[Rule]:
-    if isinstance(rule, AllOf):
-        for part in rule.rules:
-            yield from _parts(part)
-    else:
-        yield rule
 
 
 def _together(findings: Sequence[Finding]) -> Verdict:
@@ -178,8 +155,8 @@ def _chance_of_false_alarm(verdict: Verdict, findings: Sequence[Finding]) -> tup
 
 
 def _measured_otherwise(rule: Rule, values: Mapping[str, Any]) -> tuple[str, ...]:
-    endings = dict.fromkeys(map(groups.endings, values.get("comparisons", {})))
-    endings.pop("", None)
+    groups = values.get("comparisons", {})
+    endings = dict.fromkeys(group[group.index(", ") :] for group in groups if ", " in group)
     notes = []
     for ending in endings:
         with suppress(NoEvidenceError):

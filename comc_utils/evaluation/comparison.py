@@ -6,11 +6,10 @@ verdict needs both, never a bare difference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
@@ -128,32 +127,3 @@ def map_over_seeds(
     spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
     means = {"mAP": values.mean(), "low": low.mean(), "high": high.mean(), "spread": spread}
     return {name: float(value) for name, value in means.items()}
-
-
-def tabulate(
-    comparisons: Mapping[str, Mapping[str, Comparison]], group: str, of: str
-) -> pd.DataFrame:
-    """Lay out groups of comparisons as a table, in their order.
-
-    Parameters
-    ----------
-    comparisons : mapping of str to mapping of str to Comparison
-        Of groups to their comparisons.
-    group, of : str
-        What to call the columns with the names of both.
-
-    Returns
-    -------
-    pandas.DataFrame
-        These two columns, then difference, low, high, lowest seed, highest seed (NaN where nothing is
-        random), and seeds above 0.
-    """
-    rows = []
-    for name, members in comparisons.items():
-        for member, c in members.items():
-            seeds = c["over_seeds"]
-            ends = (min(seeds), max(seeds)) if seeds else (np.nan, np.nan)
-            interval = (c["difference"], c["low"], c["high"])
-            rows.append((name, member, *interval, *ends, sum(d > 0 for d in seeds)))
-    columns = ["difference", "low", "high", "lowest seed", "highest seed", "seeds above 0"]
-    return pd.DataFrame(rows, columns=[group, of, *columns])

@@ -1,61 +1,19 @@
-"""Names of the groups of comparisons that notebooks leave in their metrics, and that claims read.
+"""Names of the groups of comparisons that notebooks leave in their metrics, and by which claims are decided.
 
-A group has a plain name and, where it was measured otherwise than usual, endings: with learning rates that were
-searched, with another preset, on other images, with another backbone. Nobody writes these names out anywhere
-else, so that a claim cannot look for a group under one name while a notebook leaves it under another.
+A name is a plain name, then perhaps `SEARCHED` or `EQUAL_STEPS`, then perhaps what `elsewhere` gives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from comc_utils.evaluation.comparison import Comparison
+
 COMC_OVER = "CoMC over"
-
-
-def comc_over(method: str) -> str:
-    """Name the group of CoMC against one method, its members being backbones.
-
-    Parameters
-    ----------
-    method : str
-
-    Returns
-    -------
-    str
-    """
-    return f"{COMC_OVER} {method}"
-
-
-def zero_shot_over(method: str) -> str:
-    """Name the group of CoMC without an image against a method that learns from a few, its members being shots.
-
-    Parameters
-    ----------
-    method : str
-
-    Returns
-    -------
-    str
-    """
-    return f"zero-shot over {method}"
-
-
-def ending(what: str, usual: str = "") -> str:
-    """Ending of a group that was measured with another preset, on other images, or with another backbone.
-
-    Parameters
-    ----------
-    what : str
-        Their name.
-    usual : str
-        The name of those that need no ending.
-
-    Returns
-    -------
-    str
-        To be put after the plain name, last of all; '' for the usual ones.
-    """
-    return "" if what == usual else f", {what}"
-
-
+COMC_OVER_TRAINED_ON_SEEN = "CoMC over methods trained on seen classes"
 LOCAL_ADDS = "local adds"
 MAPPING_ADDS = "mapping adds"
 OPTIMUM_OVER = "optimum over"
@@ -64,66 +22,71 @@ BEFORE_OVER_AFTER = "before over after"
 MORE_TEXT = "more text"
 ALL_OVER_HALF = "all over half"
 BETTER_WRITER = "better writer"
-OVER_ZERO_SHOT_CLIP = "over zero-shot CLIP"
+WRITERS_OVER_ZERO_SHOT_CLIP = "over zero-shot CLIP"
 BETTER_BACKBONE = "better backbone"
-COMC_OVER_ZERO_SHOT_CLIP = comc_over("Zero-shot CLIP")
-COMC_OVER_CLIP_DPT = comc_over("CLIP-DPT")
-COMC_OVER_TAI_DPT = comc_over("TaI-DPT")
 MORE_SHOTS = "more shots"
-ZERO_SHOT_OVER_PROMPTS = zero_shot_over("learned prompts")
-COMC_OVER_TRAINED_ON_SEEN = comc_over("methods trained on seen classes")
+ZERO_SHOT_OVER_PROMPTS = "zero-shot over learned prompts"
 
-SEARCHED_RATES = ", searched rates"
-"""Ending of what was measured at the learning rates that were searched; before any other ending."""
+SEARCHED = ", searched rates"
+"""Ending: each method at the learning rate that was found best for it here, not at its authors'."""
+
 EQUAL_STEPS = ", equal steps"
-"""Ending of what was trained for the same number of steps, however much text there is."""
-PAPER_PRESET = ending("paper")
-RELEASED_PRESET = ending("released")
+"""Ending: training takes as many steps whatever the size of the text."""
 
-LEFT_BY: dict[str, tuple[str, ...]] = {
-    "03_inference": (COMC_OVER,),
-    "04_ablations": (LOCAL_ADDS, MAPPING_ADDS),
-    "05_alpha_sweep": (OPTIMUM_OVER,),
-    "06_modality_gap": (BEFORE_OVER_AFTER, BEFORE_OVER_CHANCE),
-    "07_data_size": (MORE_TEXT, ALL_OVER_HALF),
-    "08_language_models": (OVER_ZERO_SHOT_CLIP, BETTER_WRITER),
-    "09_backbones": (
-        COMC_OVER_ZERO_SHOT_CLIP, COMC_OVER_CLIP_DPT, COMC_OVER_TAI_DPT, BETTER_BACKBONE
-    ),
-    "10_few_shot": (
-        MORE_SHOTS, zero_shot_over("linear probe"), zero_shot_over("CoOp"), zero_shot_over("CoOp-DPT"),
-        ZERO_SHOT_OVER_PROMPTS,
-    ),
-    "11_rivals": (COMC_OVER,),
-    "12_seen_and_unseen": (COMC_OVER_TRAINED_ON_SEEN,),
-}  # fmt: skip
-"""Plain names of all groups that a notebook leaves, on profiles that have what they need."""
+PAPER_PRESET = ", paper"
+"""Ending, as `elsewhere` builds it: with the paper's preset where the profile's own is another."""
 
 
-def plain(group: str) -> str:
-    """Name of a group without its endings.
+def comc_over(method: str) -> str:
+    """Name CoMC over one method, a comparison for each backbone."""
+    return f"{COMC_OVER} {method}"
+
+
+def zero_shot_over(method: str) -> str:
+    """Name CoMC without an image over one method, a comparison for each number of shots."""
+    return f"zero-shot over {method}"
+
+
+def elsewhere(where: str, usual: str) -> str:
+    """Build the ending of a group that was measured with another preset or backbone, or on other images.
 
     Parameters
     ----------
-    group : str
+    where, usual : str
+        What it was measured with, and what a group without this ending is measured with.
 
     Returns
     -------
     str
+        '' for the usual.
     """
-    return group.partition(", ")[0]
+    return "" if where == usual else f", {where}"
 
 
-def endings(group: str) -> str:
-    """Endings of a group: all of its name but `plain`.
+def tabulate(
+    comparisons: Mapping[str, Mapping[str, Comparison]], group: str, of: str
+) -> pd.DataFrame:
+    """Lay out groups of comparisons as a table, in their order.
 
     Parameters
     ----------
-    group : str
+    comparisons : mapping of str to mapping of str to Comparison
+        Of groups to their comparisons.
+    group, of : str
+        What to call the columns with the names of both.
 
     Returns
     -------
-    str
-        '' for a group measured as usual.
+    pandas.DataFrame
+        These two columns, then difference, low, high, lowest seed, highest seed (NaN where nothing is
+        random), and seeds above 0.
     """
-    return group[len(plain(group)) :]
+    rows = []
+    for name, members in comparisons.items():
+        for member, c in members.items():
+            seeds = c["over_seeds"]
+            ends = (min(seeds), max(seeds)) if seeds else (np.nan, np.nan)
+            interval = (c["difference"], c["low"], c["high"])
+            rows.append((name, member, *interval, *ends, sum(d > 0 for d in seeds)))
+    columns = ["difference", "low", "high", "lowest seed", "highest seed", "seeds above 0"]
+    return pd.DataFrame(rows, columns=[group, of, *columns])

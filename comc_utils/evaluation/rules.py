@@ -1,13 +1,12 @@
-"""What can be asked of a notebook's comparisons: the tests that claims rest on."""
+"""The tests that decide claims: differences against bounds, and what a comparison says for a claim."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
-from comc_utils.evaluation import groups
 from comc_utils.evaluation.comparison import Comparison
 
 MARGIN = 1.0
@@ -41,34 +40,33 @@ class NoEvidenceError(Exception):
 
     Attributes
     ----------
-    what : str
-        Is not there.
-    needs : str
-        What a profile without it lacks, for the reader; '' where no profile is without it.
-    there : tuple of str
-        Names that are there in its place.
-    empty : bool
-        The group is there, but has nothing in it: the notebook says that there is nothing to compare.
+    unmet : Greater or None
+        The rule whose group, or comparison in it, is not there; None where the notebook left it empty, or where
+        something else is missing.
     """
 
-    def __init__(
-        self, what: str, *, needs: str = "", there: tuple[str, ...] = (), empty: bool = False
-    ) -> None:
-        why = f"; that needs {needs}" if needs else ""
-        super().__init__(f"The results of this profile have no {what}{why}.")
-        self.what, self.needs, self.there, self.empty = what, needs, there, empty
+    def __init__(self, sentence: str, unmet: Greater | None = None) -> None:
+        super().__init__(sentence)
+        self.unmet = unmet
 
 
-class Rule(Protocol):
+class Rule:
     """The test of a claim: as text, in words."""
 
-    def findings(self, values: Mapping[str, Any], suffix: str = "") -> tuple[Finding, ...]:
-        """Read a notebook's metrics, from groups whose names end in `suffix`; or `NoEvidenceError`."""
-        ...
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def parts(self) -> tuple[Rule, ...]:
+        """The tests that this one consists of."""
+        return (self,)
+
+    def findings(self, values: Mapping[str, Any], ending: str = "") -> tuple[Finding, ...]:
+        """Read a notebook's metrics, from groups whose names have an ending more; or `NoEvidenceError`."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Greater:
+class Greater(Rule):
     """Every difference lies above a bound.
 
     Attributes
@@ -79,14 +77,15 @@ class Greater:
         The comparisons to take; every one of the group by default.
     by : float
         The bound, in the comparisons' unit.
-    needs : str
-        What a profile without these comparisons lacks, for the reader.
+    needs : tuple of str
+        What a profile without these comparisons lacks, in words. Where nothing is needed, or another test shows
+        that it is there, comparisons that are missing are an error.
     """
 
     group: str
     names: tuple[str, ...] = ()
     by: float = 0.0
-    needs: str = ""
+    needs: tuple[str, ...] = ()  # type: ignore[misc]
 
     def __str__(self) -> str:
         return f"{self._which} > {self.by:g}"
@@ -98,21 +97,22 @@ class Greater:
     def _decide(self, comparison: Comparison) -> Verdict:
         return _side(comparison, holds_above=self.by, fails_below=self.by)
 
-    def findings(self, values: Mapping[str, Any], suffix: str = "") -> tuple[Finding, ...]:
-        """Judge each comparison; as `Rule.findings`."""
-        by_group = values.get("comparisons", {})
-        comparisons = by_group.get(self.group + suffix, {})
+    def findings(self, values: Mapping[str, Any], ending: str = "") -> tuple[Finding, ...]:
+        """Judge each comparison."""
+        left = values.get("comparisons", {}).get(self.group + ending)
+        comparisons = left or {}
         names = self.names or tuple(comparisons)
         missing = " and ".join(name for name in names if name not in comparisons)
         if missing or not names:
-            what = f'"{missing}" in "{self.group}"' if missing else f'"{self.group}"'
-            empty = not comparisons and self.group + suffix in by_group
-            there = tuple(comparisons or by_group)
-            raise NoEvidenceError(what, needs=self.needs, there=there, empty=empty)
-        plain, ending = groups.plain(self.group), groups.endings(self.group)
+            where = f'no "{missing}" in "{self.group}"' if missing else f'no "{self.group}"'
+            why = f"; that needs {' and '.join(self.needs)}" if self.needs else ""
+            raise NoEvidenceError(
+                f"The results of this profile have {where}{why}.", None if left == {} else self
+            )
+        group, comma, of_group = self.group.partition(", ")
         return tuple(
             Finding(
-                (f"{plain} {name}" if self.names else name) + ending,
+                (f"{group} {name}" if self.names else name) + comma + of_group,
                 _numbers(comparisons[name]),
                 self._decide(comparisons[name]),
                 comparisons[name],
@@ -150,16 +150,16 @@ class SmallGain(Greater):
 
 
 @dataclass(frozen=True)
-class BestAlphaInside:
+class BestAlphaInside(Rule):
     """The 95 % interval of the best alpha lies strictly inside (0, 1); it fails where it is one end."""
 
     def __str__(self) -> str:
         return "95 % interval of the best alpha inside (0, 1)"
 
-    def findings(self, values: Mapping[str, Any], suffix: str = "") -> tuple[Finding, ...]:
-        """Judge the interval, which is measured in one way alone; as `Rule.findings`."""
-        if suffix or "best_alpha_interval" not in values:
-            raise NoEvidenceError("interval of the best alpha", there=tuple(values))
+    def findings(self, values: Mapping[str, Any], ending: str = "") -> tuple[Finding, ...]:
+        """Judge the interval."""
+        if ending or "best_alpha_interval" not in values:
+            raise NoEvidenceError("The results of this profile have no interval of the best alpha.")
         low, high = values["best_alpha_interval"]
         verdict = Verdict.WITHIN_NOISE
         if low > 0 and high < 1:
@@ -171,7 +171,7 @@ class BestAlphaInside:
 
 
 @dataclass(frozen=True)
-class AllOf:
+class AllOf(Rule):
     """Several tests, their findings taken as one group."""
 
     rules: tuple[Rule, ...]
@@ -179,9 +179,41 @@ class AllOf:
     def __str__(self) -> str:
         return "; ".join(str(rule) for rule in self.rules)
 
-    def findings(self, values: Mapping[str, Any], suffix: str = "") -> tuple[Finding, ...]:
-        """Put the findings of all tests one after the other; as `Rule.findings`."""
-        return tuple(f for rule in self.rules for f in rule.findings(values, suffix))
+    @property
+    def parts(self) -> tuple[Rule, ...]:
+        """The tests themselves."""
+        return self.rules
+
+    def findings(self, values: Mapping[str, Any], ending: str = "") -> tuple[Finding, ...]:
+        """Judge by each."""
+        return tuple(f for rule in self.rules for f in rule.findings(values, ending))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An assertion of the paper.
+
+    Attributes
+    ----------
+    identifier : str
+        Stable, for metrics and links.
+    statement : str
+        In our words.
+    place : str
+        Section, paragraph, sentence, and the table or figure it rests on.
+    notebook : str
+        The one whose numbers decide.
+    rule : Rule
+    remark : str
+        What the paper's own numbers say against it; '' for nothing.
+    """
+
+    identifier: str
+    statement: str
+    place: str
+    notebook: str
+    rule: Rule
+    remark: str = ""
 
 
 def _side(comparison: Comparison, *, holds_above: float, fails_below: float) -> Verdict:

@@ -1,49 +1,21 @@
-"""The paper's claims: a table of what it asserts, where, and which test of which notebook decides."""
+"""What the paper asserts, where, and the test that decides each assertion."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from comc_utils.evaluation import groups
 from comc_utils.evaluation.rules import (
     MARGIN,
     AllOf,
     BestAlphaInside,
+    Claim,
     Greater,
     NotWorse,
-    Rule,
     SmallGain,
 )
 
-
-@dataclass(frozen=True)
-class Claim:
-    """An assertion of the paper.
-
-    Attributes
-    ----------
-    identifier : str
-        Stable, for metrics and links.
-    statement : str
-        In our words.
-    place : str
-        Section, paragraph, sentence, and the table or figure it rests on.
-    notebook : str
-        The one whose numbers decide.
-    rule : Rule
-    remark : str
-        What the paper's own numbers say against it; '' for nothing.
-    """
-
-    identifier: str
-    statement: str
-    place: str
-    notebook: str
-    rule: Rule
-    remark: str = ""
-
-
-_REGIONS = "local embeddings"
+_REGIONS = ("local embeddings",)
+_LEARNED_PROMPTS = ("a text tower through which prompts are learned",)
+_LABELLED = ("labelled images beside those of the test",)
 _WITHOUT_IMAGES = "4.2.1, Methods without Image Training"
 _FEW_SHOT = "4.2.2, Few-shot Methods"
 _LOCAL = "4.3, Fine-grained Image Embeddings"
@@ -55,16 +27,11 @@ _ALPHA = "4.4, Weighting Factor"
 
 
 def _at_both_rates(
-    group: str, names: tuple[str, ...] = (), *, needs: str, search_needs: str = ""
+    group: str, *names: str, needs: tuple[str, ...] = (), searched: tuple[str, ...] = ()
 ) -> AllOf:
     """A rival may be at its best at its authors' learning rate or at a searched one: be above both."""
-    searched = group + groups.SEARCHED_RATES
-    return AllOf(
-        (
-            Greater(group, names, needs=needs),
-            Greater(searched, names, needs=search_needs or needs),
-        )
-    )
+    at_own = Greater(group, names, needs=needs)
+    return AllOf((at_own, Greater(group + groups.SEARCHED, names, needs=needs + searched)))
 
 
 CLAIMS = (
@@ -189,7 +156,7 @@ CLAIMS = (
         "With every writer's sentences, CoMC is above zero-shot CLIP.",
         f"{_WRITERS}, sentence 4; Table 5",
         "08_language_models",
-        Greater(groups.OVER_ZERO_SHOT_CLIP),
+        Greater(groups.WRITERS_OVER_ZERO_SHOT_CLIP),
     ),
     Claim(
         "better-backbone-better-comc",
@@ -204,49 +171,42 @@ CLAIMS = (
         "CoMC is above zero-shot CLIP with every backbone.",
         f"{_BACKBONES}, Table 6",
         "09_backbones",
-        Greater(groups.COMC_OVER_ZERO_SHOT_CLIP),
+        Greater(groups.comc_over("Zero-shot CLIP")),
     ),
     Claim(
         "backbones-above-clip-dpt",
         "CoMC is above CLIP-DPT with every backbone.",
         f"{_BACKBONES}, sentence 4; Table 6",
         "09_backbones",
-        Greater(groups.COMC_OVER_CLIP_DPT, needs=_REGIONS),
+        Greater(groups.comc_over("CLIP-DPT"), needs=_REGIONS),
     ),
     Claim(
         "each-added-shot-helps",
         "Each step to more labelled images helps.",
         f"{_FEW_SHOT}, sentence 5; Table 3",
         "10_few_shot",
-        Greater(groups.MORE_SHOTS),
+        Greater(groups.MORE_SHOTS, needs=_LABELLED),
     ),
     Claim(
         "zero-shot-above-few-shot-prompts",
         "Without an image, CoMC is above prompts learned from 4 (VOC2007) or 8 (MS-COCO) images a class.",
         f"{_FEW_SHOT}, sentence 4; Table 3",
         "10_few_shot",
-        _at_both_rates(groups.ZERO_SHOT_OVER_PROMPTS, needs="a data set of the paper's Table 3"),
+        _at_both_rates(groups.ZERO_SHOT_OVER_PROMPTS, needs=("a data set of the paper's Table 3",)),
     ),
     Claim(
         "above-tai-dpt",
         "CoMC recognises images better than TaI-DPT on every data set.",
         f"{_WITHOUT_IMAGES}, sentence 3; Table 1",
         "11_rivals",
-        _at_both_rates(
-            groups.COMC_OVER,
-            ("TaI-DPT",),
-            needs="a text tower",
-            search_needs="a text tower and labelled images to search learning rates on",
-        ),
+        _at_both_rates(groups.COMC_OVER, "TaI-DPT", needs=_LEARNED_PROMPTS, searched=_LABELLED),
     ),
     Claim(
         "above-methods-trained-on-images",
         "CoMC's mAP is above that of methods trained on images of other classes.",
         "4.2.1, Methods with Image Training, sentence 4; Table 2",
         "12_seen_and_unseen",
-        _at_both_rates(
-            groups.COMC_OVER_TRAINED_ON_SEEN, needs="images with labels of other classes"
-        ),
+        _at_both_rates(groups.COMC_OVER_TRAINED_ON_SEEN),
         "The paper compares on NUS-WIDE alone, with nine methods, four of which are here.",
     ),
 )
