@@ -85,15 +85,7 @@ def main() -> None:
         for index in range(len(cases(module))):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "row.json"
-                command = [
-                    sys.executable,
-                    "-m",
-                    "benchmarks",
-                    "--one",
-                    module,
-                    str(index),
-                    str(path),
-                ]
+                command = [sys.executable, "-m", "benchmarks", "--one", module, str(index), str(path)]
                 subprocess.run(command, check=True, cwd=FOLDER.parents[1])
                 rows.append(json.loads(path.read_text()))
             row = rows[-1]
@@ -104,11 +96,7 @@ def main() -> None:
         others = json.loads(stored.read_text())["cases"]
         rows += [row for row in others if row["file"] not in arguments.names]
         rows.sort(key=lambda row: MODULES.index(row["file"]))
-    machine = {
-        "cores": os.cpu_count(),
-        "processor": _processor(),
-        "python": platform.python_version(),
-    }
+    machine = {"cores": os.cpu_count(), "processor": _processor(), "python": platform.python_version()}
     stored.write_text(json.dumps({"machine": machine, "cases": rows}, indent=2) + "\n")
     table = pd.DataFrame(rows).drop(columns=["file", "seconds, ours", "seconds, reference"])
     table["met"] = table["met"].map({True: "yes", False: "no"})

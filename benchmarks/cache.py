@@ -24,17 +24,13 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="comc-benchmark-")
 def _local(rows: range) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(rows.start)
     # Drawn as small integers and scaled: ten times as fast as normal numbers, and as good here.
-    numbers = torch.randint(
-        -127, 128, (len(rows), N_REGIONS, DIM), generator=generator, dtype=torch.int8
-    )
+    numbers = torch.randint(-127, 128, (len(rows), N_REGIONS, DIM), generator=generator, dtype=torch.int8)
     return {"local": (numbers.half() * (1 / (73.3 * DIM**0.5)))}
 
 
 def _store() -> Any:
     folder = EmbeddingCache(_FOLDER.name)
-    stored = store_in_shards(
-        folder, {"what": "random"}, N_IMAGES, 2 * N_REGIONS * DIM, _local, progress=True
-    )
+    stored = store_in_shards(folder, {"what": "random"}, N_IMAGES, 2 * N_REGIONS * DIM, _local, progress=True)
     return stored["local"]
 
 

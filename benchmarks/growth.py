@@ -53,10 +53,7 @@ CURVES = {
     ("scoring", "images"): (lambda n: _scoring(n, 49, 80), (250, 500, 1000, 2000, 4000)),
     ("scoring", "regions"): (lambda n: _scoring(500, n, 80), (1, 16, 49, 100, 196)),
     ("scoring", "classes"): (lambda n: _scoring(500, 49, n), (20, 80, 320, 1280)),
-    ("training, an epoch", "sentences"): (
-        lambda n: _training(n, 80),
-        (2500, 5000, 10_000, 20_000, 40_000),
-    ),
+    ("training, an epoch", "sentences"): (lambda n: _training(n, 80), (2500, 5000, 10_000, 20_000, 40_000)),
     ("training, an epoch", "classes"): (lambda n: _training(5000, n), (20, 80, 320, 1280)),
     ("mAP", "images"): (lambda n: _ranking(n, 80), (5000, 20_000, 80_000)),
 }

@@ -63,9 +63,7 @@ def as_data_set(paths: list[Path]) -> MultiLabelImages:
 
 def _prepare(openvino: bool) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     clip = _random_rn50()
-    reference = copy.deepcopy(clip.model).to(
-        memory_format=torch.contiguous_format
-    )  # open_clip's own
+    reference = copy.deepcopy(clip.model).to(memory_format=torch.contiguous_format)  # open_clip's own
     paths = photo_files()
     photos = as_data_set(paths)
     ours = clip.with_openvino() if openvino else clip
@@ -116,14 +114,7 @@ _WHAT = f"Embed {N_PHOTOS} photos from files, global and local, RN50"
 
 CASES = (
     Case(_WHAT, _PLAIN, 1.25, lambda: _prepare(openvino=False), _same),
-    Case(
-        f"{_WHAT}, in one pass",
-        "global alone, the same way",
-        1.05,
-        _prepare_local,
-        _same,
-        at_most=True,
-    ),
+    Case(f"{_WHAT}, in one pass", "global alone, the same way", 1.05, _prepare_local, _same, at_most=True),
 )
 if importlib.util.find_spec("openvino"):
     CASES += (Case(f"{_WHAT}, OpenVINO", _PLAIN, 1.5, lambda: _prepare(openvino=True), _same),)

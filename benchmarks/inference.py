@@ -28,9 +28,7 @@ def _inputs() -> tuple[LinearClassifier, Tensor, Tensor, Tensor]:
     def draw(*shape: int) -> Tensor:
         return normalize(torch.randn(*shape, generator=generator), dim=-1)
 
-    classifier = LinearClassifier(
-        draw(N_LABELS, DIM), 0.1 * torch.randn(N_LABELS, generator=generator)
-    )
+    classifier = LinearClassifier(draw(N_LABELS, DIM), 0.1 * torch.randn(N_LABELS, generator=generator))
     return classifier, draw(N_IMAGES, DIM), draw(N_IMAGES, N_REGIONS, DIM), draw(N_LABELS, DIM)
 
 

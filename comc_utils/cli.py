@@ -61,10 +61,7 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
         help="set a parameter of the notebooks; may be repeated",
     )
     parser.add_argument(
-        "--jobs",
-        type=int,
-        metavar="N",
-        help="notebooks to run at once (default: as many as there are cores)",
+        "--jobs", type=int, metavar="N", help="notebooks to run at once (default: as many as there are cores)"
     )
     parser.add_argument(
         "--again",
@@ -92,9 +89,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         reproduce(
             arguments.profile,
             data=arguments.data,
-            options={
-                option.name: getattr(arguments, option.name) for option in fields(ExperimentOptions)
-            },
+            options={option.name: getattr(arguments, option.name) for option in fields(ExperimentOptions)},
             smoke=arguments.smoke,
             only=arguments.only,
             output=arguments.results,
@@ -112,12 +107,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 def _train_miniworld_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="models to train (default: all)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--work", type=Path, metavar="DIR", help="for rendered scenes and checkpoints (13 GB)"
-    )
-    parser.add_argument(
-        "--bfloat16", action="store_true", help="half precision, on a processor made for it"
-    )
+    parser.add_argument("--work", type=Path, metavar="DIR", help="for rendered scenes and checkpoints (13 GB)")
+    parser.add_argument("--bfloat16", action="store_true", help="half precision, on a processor made for it")
 
 
 def _train_miniworld(arguments: argparse.Namespace) -> int:
@@ -149,9 +140,7 @@ def _download_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="base address to try before the official ones; may be repeated",
     )
-    parser.add_argument(
-        "--keep-archives", action="store_true", help="leave the archives beside what they held"
-    )
+    parser.add_argument("--keep-archives", action="store_true", help="leave the archives beside what they held")
 
 
 def _download(arguments: argparse.Namespace) -> int:
@@ -172,23 +161,16 @@ def _download(arguments: argparse.Namespace) -> int:
 def _write_sentences_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="the corpus (JSONL)")
     parser.add_argument(
-        "--labels",
-        choices=("voc2007", "coco2014", "nuswide"),
-        required=True,
-        help="classes to write about",
+        "--labels", choices=("voc2007", "coco2014", "nuswide"), required=True, help="classes to write about"
     )
     writer = parser.add_mutually_exclusive_group(required=True)
     writer.add_argument("--model", metavar="NAME", help="model of an OpenAI-compatible endpoint")
-    writer.add_argument(
-        "--local", metavar="PATH_OR_NAME", help="model of transformers, run on this machine"
-    )
+    writer.add_argument("--local", metavar="PATH_OR_NAME", help="model of transformers, run on this machine")
     parser.add_argument("--sentences", type=int, default=40_000, metavar="N", help="label sets")
     parser.add_argument("--seed", type=int, default=0, help="of the label sets")
     parser.add_argument("--style", choices=("chat", "completion"), default="chat")
     parser.add_argument("--temperature", type=float, metavar="T", help="default: the model's own")
-    parser.add_argument(
-        "--max-tokens", type=int, default=40, metavar="N", help="longest answer (default: 40)"
-    )
+    parser.add_argument("--max-tokens", type=int, default=40, metavar="N", help="longest answer (default: 40)")
     parser.add_argument("--max-requests", type=int, metavar="N", help="budget, over all runs")
     parser.add_argument("--max-tokens-total", type=int, metavar="N", help="budget, over all runs")
 
@@ -202,9 +184,7 @@ def _write_sentences_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="environment variable that holds the key (default: OPENAI_API_KEY)",
     )
-    endpoint.add_argument(
-        "--concurrency", type=int, default=8, metavar="N", help="requests at once"
-    )
+    endpoint.add_argument("--concurrency", type=int, default=8, metavar="N", help="requests at once")
     endpoint.add_argument(
         "--options",
         type=_json_object,
@@ -229,9 +209,7 @@ def _write_sentences_arguments(parser: argparse.ArgumentParser) -> None:
         default="keep",
         help="what becomes of a sentence that does not name all its labels",
     )
-    cleaning.add_argument(
-        "--attempts", type=int, default=3, metavar="N", help="at a label set, with ask-again"
-    )
+    cleaning.add_argument("--attempts", type=int, default=3, metavar="N", help="at a label set, with ask-again")
     cleaning.add_argument(
         "--other-labels",
         choices=("keep", "drop"),
@@ -240,9 +218,7 @@ def _write_sentences_arguments(parser: argparse.ArgumentParser) -> None:
     )
     cleaning.add_argument("--cut-short", choices=("keep", "drop"), default="drop")
     cleaning.add_argument("--duplicates", choices=("keep", "drop"), default="drop")
-    cleaning.add_argument(
-        "--keep-all", action="store_true", help="of several sentences in an answer, keep all"
-    )
+    cleaning.add_argument("--keep-all", action="store_true", help="of several sentences in an answer, keep all")
     cleaning.add_argument(
         "--whole-paragraphs", action="store_true", help="do not split a text into its sentences"
     )
@@ -296,9 +272,7 @@ def _language_model(arguments: argparse.Namespace) -> LanguageModel:
     if arguments.local:
         from comc_utils.sentences.llm.local_model import LocalModel
 
-        return LocalModel(
-            arguments.local, **answers, batch_size=arguments.batch_size, device=arguments.device
-        )
+        return LocalModel(arguments.local, **answers, batch_size=arguments.batch_size, device=arguments.device)
     from comc_utils.sentences.llm.endpoint import Endpoint
 
     return Endpoint(
@@ -327,9 +301,7 @@ COMMANDS = {
         _train_miniworld,
     ),
     "write-sentences": Command(
-        "have a language model write the training sentences",
-        _write_sentences_arguments,
-        _write_sentences,
+        "have a language model write the training sentences", _write_sentences_arguments, _write_sentences
     ),
 }
 
@@ -353,9 +325,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SystemExit
         From argparse: after ``--help`` and ``--version``, and on unknown options.
     """
-    parser = argparse.ArgumentParser(
-        prog="comc_utils", description="CoMC: from label names to scored images."
-    )
+    parser = argparse.ArgumentParser(prog="comc_utils", description="CoMC: from label names to scored images.")
     parser.add_argument("--version", action="version", version=f"comc-notebooks {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="command")
     for name, command in COMMANDS.items():

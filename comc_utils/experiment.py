@@ -29,14 +29,7 @@ from comc_utils.method.classifier import LinearClassifier
 from comc_utils.method.comc import CoMC, FusedClassifier
 from comc_utils.method.labelled import LabelledPool
 from comc_utils.method.presets import Preset
-from comc_utils.method.protocol import (
-    LabelledImages,
-    LabelledText,
-    LearnsFrom,
-    Method,
-    Need,
-    Task,
-)
+from comc_utils.method.protocol import LabelledImages, LabelledText, LearnsFrom, Method, Need, Task
 from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import Profile
 from comc_utils.sentences import Record, label_matrix
@@ -90,9 +83,7 @@ class Experiment(ABC):
     smoke: bool
     data: Path | None
     options: ExperimentOptions
-    cache: EmbeddingCache = field(
-        default_factory=lambda: EmbeddingCache(cache_dir() / "embeddings")
-    )
+    cache: EmbeddingCache = field(default_factory=lambda: EmbeddingCache(cache_dir() / "embeddings"))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -216,9 +207,7 @@ class Experiment(ABC):
 
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit vectors of texts; a `CoMCError` without a text tower."""
-        raise CoMCError(
-            f"Profile {self.profile.name!r} needs a text tower, to embed other texts than its own."
-        )
+        raise CoMCError(f"Profile {self.profile.name!r} needs a text tower, to embed other texts than its own.")
 
     def embed_images(self, images: MultiLabelImages) -> ImageEmbeddings:
         """Unit vectors of images, seen as the preset says; a `CoMCError` without an image tower."""
@@ -230,9 +219,7 @@ class Experiment(ABC):
         return LabelledImages(images.class_names, embeddings, torch.from_numpy(images.labels))
 
     @abstractmethod
-    def image_text_pairs(
-        self, n_pairs: int, *, seed: int
-    ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+    def image_text_pairs(self, n_pairs: int, *, seed: int) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
         """Embed images and one caption each.
 
         Parameters
@@ -381,9 +368,7 @@ class Experiment(ABC):
         """
         method = method or self.comc()
         if lacks := self.lacks(method):
-            raise CoMCError(
-                f"{method.name} needs what {self.profile.title} does not have: {lacks}."
-            )
+            raise CoMCError(f"{method.name} needs what {self.profile.title} does not have: {lacks}.")
         method = method.shortened(SMOKE_EPOCHS) if self.smoke else method
         everything = [(range(len(self.corpus)), range(len(self.image_ids)))]
         folds = self.folds if by_fold else everything
@@ -394,23 +379,14 @@ class Experiment(ABC):
             chosen = rows if one else [row for row in of_fold if row in kept]
             task = self.task(method, rows=chosen, shown=shown, class_names=class_names)
             what, took = learn(
-                method,
-                task,
-                seed=self.seed if seed is None else seed,
-                cache=self.cache,
-                progress=progress,
+                method, task, seed=self.seed if seed is None else seed, cache=self.cache, progress=progress
             )
             learned.append(what)
             recognisers.append(method.recogniser(what, task))
             seconds += took
         image_rows = tuple(of_images for _, of_images in folds)
         return Trained(
-            method,
-            tuple(recognisers),
-            tuple(learned),
-            seconds,
-            image_rows,
-            lambda: self.image_embeddings,
+            method, tuple(recognisers), tuple(learned), seconds, image_rows, lambda: self.image_embeddings
         )
 
     def _text(self, rows: Collection[int] | None, *, with_tokens: bool) -> LabelledText:
@@ -421,15 +397,10 @@ class Experiment(ABC):
         if with_tokens:
             raise CoMCError("Methods that look at tokens learn from all sentences; leave rows out.")
         chosen = list(rows)
-        return LabelledText(
-            self.text_embeddings[chosen], labels[chosen], hash_texts([whole, str(chosen)])
-        )
+        return LabelledText(self.text_embeddings[chosen], labels[chosen], hash_texts([whole, str(chosen)]))
 
     def _task_of(
-        self,
-        text: LabelledText | None,
-        images: LabelledImages | None,
-        class_names: Sequence[str] | None,
+        self, text: LabelledText | None, images: LabelledImages | None, class_names: Sequence[str] | None
     ) -> Task:
         towers = self.towers
         task = Task(

@@ -27,43 +27,33 @@ class ExperimentOptions:
     """
 
     backbone: str | None = field(
-        default=None,
-        metadata=_value("NAME", "open_clip's name of the model (RN50-quickgelu@448: larger)"),
+        default=None, metadata=_value("NAME", "open_clip's name of the model (RN50-quickgelu@448: larger)")
     )
     weights: str | Path | None = field(
         default=None,
         metadata=_value(
-            "TAG|PATH",
-            "of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone",
+            "TAG|PATH", "of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone"
         ),
     )
     limit: int | None = field(
-        default=None,
-        metadata=_value("N", "a trial on the first N test images that are there", int),
+        default=None, metadata=_value("N", "a trial on the first N test images that are there", int)
     )
     sentences: Any = field(
-        default=None,
-        metadata=_value("FILE", "corpus to train on (see write-sentences)", Path),
+        default=None, metadata=_value("FILE", "corpus to train on (see write-sentences)", Path)
     )
     n_sentences: int | None = field(
-        default=None,
-        metadata=_value("N", "train on N sentences (default: the profile's number)", int),
+        default=None, metadata=_value("N", "train on N sentences (default: the profile's number)", int)
     )
     draft: bool = field(
         default=False,
-        metadata=_flag(
-            "let the decoder halve large JPEG files, which is faster and not quite the same"
-        ),
+        metadata=_flag("let the decoder halve large JPEG files, which is faster and not quite the same"),
     )
     skip_unreadable: bool = field(
-        default=False,
-        metadata=_flag("leave out images that do not open, and say which (default: an error)"),
+        default=False, metadata=_flag("leave out images that do not open, and say which (default: an error)")
     )
     openvino: bool = field(
         default=False,
-        metadata=_flag(
-            "embed images with OpenVINO, faster on some processors (the extra openvino)"
-        ),
+        metadata=_flag("embed images with OpenVINO, faster on some processors (the extra openvino)"),
     )
 
     @classmethod
@@ -95,7 +85,4 @@ class ExperimentOptions:
 
 def flags() -> dict[str, dict[str, Any]]:
     """Give what `argparse` is told of each option, by its name on the command line (``--skip-unreadable``)."""
-    return {
-        "--" + option.name.replace("_", "-"): dict(option.metadata)
-        for option in fields(ExperimentOptions)
-    }
+    return {"--" + option.name.replace("_", "-"): dict(option.metadata) for option in fields(ExperimentOptions)}

@@ -98,13 +98,7 @@ class Profile:
 
 
 def _benchmark(
-    name: str,
-    label_set: LabelSet,
-    *,
-    alpha: float,
-    n_images: int,
-    training_split: str,
-    captions: bool,
+    name: str, label_set: LabelSet, *, alpha: float, n_images: int, training_split: str, captions: bool
 ) -> Profile:
     """Describe a benchmark of the paper, with the settings of its section 4.1."""
     return Profile(
@@ -159,30 +153,9 @@ PROFILES = {
             reported_dataset="MS-COCO",
             images="embeddings",
         ),
-        _benchmark(
-            "voc2007",
-            VOC2007,
-            alpha=0.4,
-            n_images=4_952,
-            training_split="trainval",
-            captions=False,
-        ),
-        _benchmark(
-            "coco2014",
-            COCO,
-            alpha=0.7,
-            n_images=40_504,
-            training_split="train2014",
-            captions=True,
-        ),
-        _benchmark(
-            "nuswide",
-            NUSWIDE,
-            alpha=0.5,
-            n_images=107_859,
-            training_split="train",
-            captions=False,
-        ),
+        _benchmark("voc2007", VOC2007, alpha=0.4, n_images=4_952, training_split="trainval", captions=False),
+        _benchmark("coco2014", COCO, alpha=0.7, n_images=40_504, training_split="train2014", captions=True),
+        _benchmark("nuswide", NUSWIDE, alpha=0.5, n_images=107_859, training_split="train", captions=False),
     )
 }
 

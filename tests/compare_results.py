@@ -68,10 +68,7 @@ def compare_metrics(committed: Path, other: Path) -> list[str]:
     """
     found = []
     for file in sorted((other / "metrics").glob("*.json")):
-        pair = [
-            json.loads((folder / "metrics" / file.name).read_text())
-            for folder in (committed, other)
-        ]
+        pair = [json.loads((folder / "metrics" / file.name).read_text()) for folder in (committed, other)]
         found += [f"{file.stem} {line}" for line in differences(*pair)]
     return found
 

@@ -51,10 +51,7 @@ def main(n_kills: int, seed: int = 0) -> int:
             # A cache of its own, so that embeddings, too, are being written.
             environment["COMC_CACHE_DIR"] = str(Path(folder) / f"cache {number}")
             run = subprocess.Popen(
-                command(results),
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
+                command(results), env=environment, stdout=subprocess.DEVNULL, start_new_session=True
             )
             moment = moments.uniform(0, usual)
             time.sleep(moment)

@@ -52,9 +52,7 @@ def test_a_resolution_after_the_name(weights, tmp_path):
 
 
 def test_missing_and_doubtful_weights_are_told(weights, tmp_path):
-    with pytest.raises(
-        CoMCError, match="needs weights; give a tag of open_clip's, a file or a folder"
-    ):
+    with pytest.raises(CoMCError, match="needs weights; give a tag of open_clip's, a file or a folder"):
         load_backbone(NAME)
     with pytest.raises(CoMCError, match=f"holds 0 files named {NAME}"):
         load_backbone(NAME, tmp_path)

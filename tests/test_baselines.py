@@ -38,9 +38,7 @@ def test_zero_shot_is_scaled_cosine(embeddings: tuple[Tensor, Tensor, Tensor]) -
 
 
 @pytest.mark.parametrize("chunk_size", [2, 256])
-def test_clip_dpt_is_a_literal_loop(
-    embeddings: tuple[Tensor, Tensor, Tensor], chunk_size: int
-) -> None:
+def test_clip_dpt_is_a_literal_loop(embeddings: tuple[Tensor, Tensor, Tensor], chunk_size: int) -> None:
     images, regions, labels = embeddings
     scores = clip_dpt_scores(images, regions, labels, scale=SCALE, chunk_size=chunk_size)
     for i in range(5):
@@ -52,14 +50,11 @@ def test_clip_dpt_is_a_literal_loop(
             assert scores[i, c].item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_clip_dpt_of_equal_regions_is_zero_shot(
-    embeddings: tuple[Tensor, Tensor, Tensor],
-) -> None:
+def test_clip_dpt_of_equal_regions_is_zero_shot(embeddings: tuple[Tensor, Tensor, Tensor]) -> None:
     images, _, labels = embeddings
     same = images[:, None].expand(5, 4, 8)
     torch.testing.assert_close(
-        clip_dpt_scores(images, same, labels, scale=SCALE),
-        zero_shot_scores(images, labels, scale=SCALE),
+        clip_dpt_scores(images, same, labels, scale=SCALE), zero_shot_scores(images, labels, scale=SCALE)
     )
 
 

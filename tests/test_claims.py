@@ -32,14 +32,10 @@ RESTS_ON = {
         ("04_ablations", "mapping adds", ["with local"]),
     ],
     "best-alpha-inside": [("05_alpha_sweep", "optimum over", ["alpha 0", "alpha 1"])],
-    "small-alpha-loses": [
-        ("05_alpha_sweep", "optimum over", ["alpha 0", "alpha 0.2", "alpha 0.3"])
-    ],
+    "small-alpha-loses": [("05_alpha_sweep", "optimum over", ["alpha 0", "alpha 0.2", "alpha 0.3"])],
     "alpha-one-below-best": [("05_alpha_sweep", "optimum over", ["alpha 1"])],
     "images-and-texts-apart": [("06_modality_gap", "before over chance", ["probe accuracy"])],
-    "mapping-closes-gap": [
-        ("06_modality_gap", "before over after", ["centroid distance", "probe accuracy"])
-    ],
+    "mapping-closes-gap": [("06_modality_gap", "before over after", ["centroid distance", "probe accuracy"])],
     "more-text-never-worse": [("07_data_size", "more text", SIZES)],
     "half-of-text-nearly-enough": [("07_data_size", "all over half", ["100 % over 50 %"])],
     "better-writer-better-classifier": [
@@ -240,9 +236,7 @@ def committed_metrics(profile: str) -> dict[str, dict]:
     return metrics
 
 
-EVIDENCE = [
-    (claim, rule.group) for claim in CLAIMS for rule in claim.rule.parts if hasattr(rule, "group")
-]
+EVIDENCE = [(claim, rule.group) for claim in CLAIMS for rule in claim.rule.parts if hasattr(rule, "group")]
 
 
 def test_every_claim_is_decided_on_the_committed_results():
@@ -376,10 +370,7 @@ def test_both_rates_of_a_rival_decide_and_other_backbones_are_told():
     comparisons["CoMC over, searched rates"]["TaI-DPT"] = comparison(-1.2)
     judgement = judge(CLAIM["above-tai-dpt"], metrics)
     assert judgement.verdict is Verdict.FAILS
-    assert [f.name for f in judgement.findings] == [
-        "CoMC over TaI-DPT",
-        "CoMC over TaI-DPT, searched rates",
-    ]
+    assert [f.name for f in judgement.findings] == ["CoMC over TaI-DPT", "CoMC over TaI-DPT, searched rates"]
     for rate in ("", ", searched rates"):
         comparisons[f"CoMC over{rate}, miniworld-ViT"] = {"TaI-DPT": comparison(2.0)}
     (*_, note) = judge(CLAIM["above-tai-dpt"], metrics).notes

@@ -15,12 +15,7 @@ from torch.nn.functional import normalize
 
 from comc_utils.errors import CoMCError
 from comc_utils.method import classifier as classifier_module
-from comc_utils.method.classifier import (
-    LinearClassifier,
-    learning_rate,
-    ranking_loss,
-    train_classifier,
-)
+from comc_utils.method.classifier import LinearClassifier, learning_rate, ranking_loss, train_classifier
 from comc_utils.method.presets import PAPER, RELEASED, Preset
 
 N_LABELS, DIMENSION = 4, 256
@@ -45,9 +40,7 @@ def _toy_problem(n: int = 1500) -> tuple[Tensor, Tensor]:
     return normalize(labels.float() @ directions + noise, dim=-1), labels
 
 
-def _loss_by_definition(
-    logits: Tensor, labels: Tensor, margin: float
-) -> tuple[float, list[list[float]]]:
+def _loss_by_definition(logits: Tensor, labels: Tensor, margin: float) -> tuple[float, list[list[float]]]:
     n_sentences, n_labels = logits.shape
     value, gradient = 0.0, [[0.0] * n_labels for _ in range(n_sentences)]
     for i in range(n_sentences):
@@ -69,9 +62,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def _force(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        classifier_module, "_PAIRWISE_NUMBERS", {"pairs": 2**60, "sorting": -1}[way]
-    )
+    monkeypatch.setattr(classifier_module, "_PAIRWISE_NUMBERS", {"pairs": 2**60, "sorting": -1}[way])
 
 
 def _value_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,9 +75,7 @@ def _value_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("margin", [1.0, 0.25])
 @pytest.mark.parametrize("label_dtype", [torch.bool, torch.uint8, torch.int64, torch.float64])
-def test_loss_equals_a_double_loop_in_value_and_gradient(
-    margin: float, label_dtype: torch.dtype
-) -> None:
+def test_loss_equals_a_double_loop_in_value_and_gradient(margin: float, label_dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(9, 7, generator=generator, dtype=torch.float64, requires_grad=True)
     labels = (torch.rand(9, 7, generator=generator) < 0.4).to(label_dtype)
@@ -116,9 +105,7 @@ def test_rows_without_a_pair_cost_nothing(n_labels: int, label: int) -> None:
     assert not gradient.any()
 
 
-def test_ties_and_pairs_at_the_margin_count_the_same_in_both_ways(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_ties_and_pairs_at_the_margin_count_the_same_in_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     """With whole numbers and a margin of 1 a good part of all pairs lies exactly at the kink."""
     generator = torch.Generator().manual_seed(5)
     logits = torch.randint(-2, 3, (40, 12), generator=generator).float()
@@ -150,9 +137,7 @@ def test_many_pairs_are_sorted_and_few_are_not(monkeypatch: pytest.MonkeyPatch) 
         ranking_loss(logits[:, :5], labels[:, :5])
 
 
-def test_sorted_sums_keep_their_digits_where_scores_are_large(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_sorted_sums_keep_their_digits_where_scores_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slopes cancel an offset of all scores; sums in float32 would leave a good part of it."""
     _force("sorting", monkeypatch)
     generator = torch.Generator().manual_seed(7)

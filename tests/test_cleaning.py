@@ -165,9 +165,7 @@ def test_echo_of_the_prompt() -> None:
     for echo in (f"{prompt}. {CLEAN}", f"{prompt}\n\n{CLEAN}", f'"{prompt.lower()}": {CLEAN}'):
         assert clean(echo).sentences == (CLEAN,)
     assert clean(prompt).fate == "echo of the prompt"
-    reworded = (
-        "Please make a brief sentence to describe a photo that contains a dog and also a sofa."
-    )
+    reworded = "Please make a brief sentence to describe a photo that contains a dog and also a sofa."
     assert clean(reworded).fate == "echo of the prompt"
 
 
@@ -262,10 +260,7 @@ def test_foreign_letters_may_be_allowed() -> None:
     assert clean(text, max_foreign_share=0.2).sentences == (text,)
 
 
-@given(
-    st.text()
-    | st.lists(st.sampled_from([CLEAN, "1.", '"', "**", "Sure", ":", "\n", " "])).map("".join)
-)
+@given(st.text() | st.lists(st.sampled_from([CLEAN, "1.", '"', "**", "Sure", ":", "\n", " "])).map("".join))
 def test_any_text_has_a_fate(answer: str) -> None:
     cleaned = clean(answer)
     assert cleaned.pieces
@@ -285,9 +280,7 @@ def answered(index: int, answer: str, *labels: str, attempt: int = 0) -> Answere
 
 
 def corpus(*answers: Answered, **policy):
-    return clean_answers(
-        answers, label_set=VOC2007, generator="m", seed=3, policy=CleaningPolicy(**policy)
-    )
+    return clean_answers(answers, label_set=VOC2007, generator="m", seed=3, policy=CleaningPolicy(**policy))
 
 
 def test_corpus_is_in_order_and_complete() -> None:

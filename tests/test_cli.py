@@ -128,18 +128,10 @@ def test_jobs_and_again_reach_the_runner(write_notebook, monkeypatch, capsys):
 
 def test_options_are_those_of_an_experiment(monkeypatch):
     given = {}
-    monkeypatch.setattr(
-        "comc_utils.notebooks.run.reproduce", lambda _, **words: given.update(words)
-    )
+    monkeypatch.setattr("comc_utils.notebooks.run.reproduce", lambda _, **words: given.update(words))
     assert main(["reproduce"]) == 0
     assert given["options"] == dict.fromkeys(f.name for f in fields(ExperimentOptions))
-    values = {
-        "--backbone": "a",
-        "--weights": "b",
-        "--limit": 3,
-        "--sentences": "c",
-        "--n-sentences": 4,
-    }
+    values = {"--backbone": "a", "--weights": "b", "--limit": 3, "--sentences": "c", "--n-sentences": 4}
     words = [str(word) for pair in values.items() for word in pair]
     words += ["--draft", "--skip-unreadable", "--openvino", "--record-times"]
     assert main(["reproduce", *words]) == 0

@@ -61,9 +61,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path, instances(CLASSES_OF))
     (tmp_path / "val2014").mkdir()
     for number in CLASSES_OF:
-        Image.new("RGB", (8, 6), (number % 256, 0, 0)).save(
-            tmp_path / "val2014" / file_name(number)
-        )
+        Image.new("RGB", (8, 6), (number % 256, 0, 0)).save(tmp_path / "val2014" / file_name(number))
     return tmp_path
 
 
@@ -131,10 +129,7 @@ def test_missing_images(root: Path) -> None:
             lambda c: c["annotations"].append({"image_id": 5, "category_id": 1}),
             r"objects of images that are not in its list of images, ids 5;",
         ),
-        (
-            lambda c: c["annotations"].append({"image_id": 7, "category_id": 12}),
-            "unknown category 12;",
-        ),
+        (lambda c: c["annotations"].append({"image_id": 7, "category_id": 12}), "unknown category 12;"),
         (lambda c: c["annotations"].append({"image_id": 7}), "annotation without a category_id"),
         (lambda c: c["images"].append({"id": 42, "file_name": "x.jpg"}), "id 42 appears twice"),
         (lambda c: c["images"].append({"id": 43}), "Entry 3 .* of the images .* no file_name"),
@@ -191,9 +186,7 @@ print(len(images), int(images.labels.sum()), kilobytes)
 def test_a_file_of_full_size_is_read_in_less_than_a_gigabyte(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     n, n_labelled, n_annotations = 40_504, 40_137, 290_000
-    shown = np.concatenate(
-        [np.arange(n_labelled), rng.integers(n_labelled, size=n_annotations - n_labelled)]
-    )
+    shown = np.concatenate([np.arange(n_labelled), rng.integers(n_labelled, size=n_annotations - n_labelled)])
     categories = rng.choice(CATEGORY_IDS, size=n_annotations)
     outline = [rng.uniform(0, 640, 60).round(2).tolist()]  # as long as MS-COCO's are on average
     content = {

@@ -131,16 +131,12 @@ def base_url(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     thread.join()
 
 
-def test_fetched_equals_folder(
-    dataset: MultiLabelEmbeddings, base_url: str, tmp_path: Path
-) -> None:
+def test_fetched_equals_folder(dataset: MultiLabelEmbeddings, base_url: str, tmp_path: Path) -> None:
     fetched = load_coco500(base_url=base_url)
     assert torch.equal(fetched.image_embeddings, dataset.image_embeddings)
     assert np.array_equal(fetched.labels, dataset.labels)
     assert fetched.captions == dataset.captions
-    assert {path.name for path in (tmp_path / "cache" / "coco500").iterdir()} == {
-        file.name for file in FILES
-    }
+    assert {path.name for path in (tmp_path / "cache" / "coco500").iterdir()} == {file.name for file in FILES}
     # The second time, nobody need be there.
     assert len(load_coco500(base_url="http://127.0.0.1:9")) == 497
 

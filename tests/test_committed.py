@@ -53,15 +53,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_metrics_are_counted_one_by_one():
-    names = [
-        "map.CoMC",
-        "map.Zero-shot CLIP",
-        "interval.0",
-        "interval.1",
-        "seed",
-        "kind",
-        "unknown",
-    ]
+    names = ["map.CoMC", "map.Zero-shot CLIP", "interval.0", "interval.1", "seed", "kind", "unknown"]
     assert list(flatten(METRICS)) == names
     committed = [*(REPOSITORY / "results" / "coco500" / "metrics").glob("*.json")]
     assert sum(len(flatten(json.loads(path.read_text()))) for path in committed) > 200

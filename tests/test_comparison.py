@@ -8,11 +8,7 @@ import pytest
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.comparison import compare, map_over_seeds, map_percent
 from comc_utils.evaluation.groups import tabulate
-from comc_utils.evaluation.metrics import (
-    bootstrap_map,
-    bootstrap_map_difference,
-    mean_average_precision,
-)
+from comc_utils.evaluation.metrics import bootstrap_map, bootstrap_map_difference, mean_average_precision
 
 RNG = np.random.default_rng(3)
 LABELS = (RNG.random((120, 6)) < 0.3).astype(int)

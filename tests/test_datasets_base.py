@@ -126,10 +126,7 @@ def test_images_that_do_not_fit(images: MultiLabelImages, changes: dict, message
         ({"ids": ("a", "a")}, "'a'"),
         ({"class_names": ("dog", "dog", "car")}, "'dog'"),
         ({"label_embeddings": torch.eye(2, 4)}, r"label_embeddings.*\[2, 4\], expected \[3, 4\]"),
-        (
-            {"caption_embeddings": torch.eye(2, 5)},
-            r"caption_embeddings.*\[2, 5\], expected \[2, 4\]",
-        ),
+        ({"caption_embeddings": torch.eye(2, 5)}, r"caption_embeddings.*\[2, 5\], expected \[2, 4\]"),
         ({"image_embeddings": torch.eye(2, 4).double()}, "image_embeddings.*float64"),
         ({"image_embeddings": 2 * torch.eye(2, 4)}, "Row 0 of the image_embeddings.*unit vector"),
         (
@@ -138,8 +135,6 @@ def test_images_that_do_not_fit(images: MultiLabelImages, changes: dict, message
         ),
     ],
 )
-def test_embeddings_that_do_not_fit(
-    embeddings: MultiLabelEmbeddings, changes: dict, message: str
-) -> None:
+def test_embeddings_that_do_not_fit(embeddings: MultiLabelEmbeddings, changes: dict, message: str) -> None:
     with pytest.raises(CoMCError, match=message):
         replace(embeddings, **changes)

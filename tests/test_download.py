@@ -99,10 +99,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         monkeypatch,
         server,
         "coco2014",
-        val2014=[
-            ("/annotations/annotations.zip", zipped(ANNOTATIONS)),
-            ("/zips/val2014.zip", zipped(VAL2014)),
-        ],
+        val2014=[("/annotations/annotations.zip", zipped(ANNOTATIONS)), ("/zips/val2014.zip", zipped(VAL2014))],
     )
     thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -113,17 +110,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def offer(
-    monkeypatch: pytest.MonkeyPatch,
-    server: Server,
-    data_set: str,
-    **splits: list[tuple[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch, server: Server, data_set: str, **splits: list[tuple[str, bytes]]
 ) -> None:
     archives = {}
     for split, files in splits.items():
         server.files |= dict(files)
         archives[split] = tuple(
-            Archive(path[1:], len(content), hashlib.sha256(content).hexdigest())
-            for path, content in files
+            Archive(path[1:], len(content), hashlib.sha256(content).hexdigest()) for path, content in files
         )
     monkeypatch.setitem(SOURCES, data_set, Source((server.url,), archives))
 
@@ -202,12 +195,8 @@ def test_stopped_unpacking_goes_on_in_the_next_call(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("data_set", "lost"), [("voc2007", next(iter(PHOTOS))), ("coco2014", "val2014/b.jpg")]
-)
-def test_lost_file_is_unpacked_again(
-    server: Server, tmp_path: Path, data_set: str, lost: str
-) -> None:
+@pytest.mark.parametrize(("data_set", "lost"), [("voc2007", next(iter(PHOTOS))), ("coco2014", "val2014/b.jpg")])
+def test_lost_file_is_unpacked_again(server: Server, tmp_path: Path, data_set: str, lost: str) -> None:
     download(data_set, tmp_path)
     before = contents(tmp_path)
     (tmp_path / lost).unlink()
@@ -228,34 +217,23 @@ def test_mirrors_are_tried_in_turn(server: Server, tmp_path: Path) -> None:
     server.files["/other/test.tar"] = b"an error page"
     mirrors = (f"{server.url}/absent", f"{server.url}/other/")
     download("voc2007", tmp_path, mirrors=mirrors)
-    assert [request.path for request in server.requests] == [
-        "/absent/test.tar",
-        "/other/test.tar",
-        "/test.tar",
-    ]
+    assert [request.path for request in server.requests] == ["/absent/test.tar", "/other/test.tar", "/test.tar"]
     assert contents(tmp_path) == PHOTOS | {"test.tar.rejected": b"an error page"}
 
 
-def test_no_mirror_has_it(
-    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_mirror_has_it(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server.files = {"/mine/test.tar": b"an error page"}
     words = ["--to", str(tmp_path), "--mirror", f"{server.url}/mine"]
     assert main(["download", "voc2007", *words]) == 2
     printed = capsys.readouterr().err
-    mine, official = (
-        f"{server.url}/mine/test.tar (another file)",
-        f"{server.url}/test.tar (HTTP 404)",
-    )
+    mine, official = (f"{server.url}/mine/test.tar (another file)", f"{server.url}/test.tar (HTTP 404)")
     assert f"not from {mine}\n" in printed
     assert f"error: test.tar cannot be fetched from {mine}, {official}." in printed
     assert f"put the file at {tmp_path / 'test.tar'} by hand" in printed
     assert contents(tmp_path) == {"test.tar.rejected": b"an error page"}
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside.txt", "/outside.txt", "a/../../outside.txt", "..\\outside.txt"]
-)
+@pytest.mark.parametrize("name", ["../outside.txt", "/outside.txt", "a/../../outside.txt", "..\\outside.txt"])
 @pytest.mark.parametrize("pack", [tar, zipped])
 def test_nothing_is_written_outside(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack, name: str
@@ -275,9 +253,7 @@ def test_nothing_is_written_outside(
     assert pack is tar or not list(folder.rglob("*outside*"))
 
 
-def test_links_are_not_followed(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_links_are_not_followed(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         link = tarfile.TarInfo("link")
@@ -292,9 +268,7 @@ def test_links_are_not_followed(
 def test_too_little_space(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=10_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(
-        CoMCError, match=r"0.0 GB free, but test.tar and what it holds needs 0.0 GB"
-    ):
+    with pytest.raises(CoMCError, match=r"0.0 GB free, but test.tar and what it holds needs 0.0 GB"):
         download("voc2007", tmp_path)
     assert server.requests == []
 
@@ -320,11 +294,7 @@ def test_command(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_command_with_wrong_words(
-    server: Server,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    message: str,
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     assert main(["download", *words, "--to", str(tmp_path / "new")]) == 2
     assert message in capsys.readouterr().err

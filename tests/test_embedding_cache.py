@@ -246,9 +246,7 @@ def test_a_process_killed_while_writing_leaves_no_half_file(tmp_path):
     """
     path = tmp_path / "embeddings.safetensors"
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), str(path)],
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", textwrap.dedent(script), str(path)], stdout=subprocess.PIPE, text=True
     )
     with process:
         assert process.stdout.readline() == "writing\n"

@@ -67,11 +67,7 @@ MODELS = {
     },
     "test-vit-attention-pool": {
         **TINY_VIT,
-        "vision_cfg": {
-            **TINY_VIT["vision_cfg"],
-            "attentional_pool": True,
-            "attn_pooler_heads": 2,
-        },
+        "vision_cfg": {**TINY_VIT["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 2},
         "custom_text": True,
     },
     "test-vit-ragged": {
@@ -259,9 +255,7 @@ def rn50_embeddings(rn50, images):
     return rn50.encode_images(images, batch_size=2)
 
 
-def test_attention_pool_with_positional_embedding_equals_encode_image(
-    rn50, images, rn50_embeddings
-):
+def test_attention_pool_with_positional_embedding_equals_encode_image(rn50, images, rn50_embeddings):
     with torch.no_grad():
         expected = unit(rn50.model.encode_image(open_clip_pixels(rn50, images)))
     assert_close(rn50_embeddings.with_position, expected)
@@ -319,9 +313,7 @@ def test_vit_value_path_token_by_token(vit, images):
         *blocks, last = visual.transformer.resblocks
         for block in blocks:
             x = block(x)
-        alone = torch.stack(
-            [torch.cat([last(token[None, None])[0] for token in image[1:]]) for image in x]
-        )
+        alone = torch.stack([torch.cat([last(token[None, None])[0] for token in image[1:]]) for image in x])
         expected = unit(visual.ln_post(alone) @ visual.proj)
     given = vit.encode_images(images).local
     assert given.shape == (3, 16, 32)
@@ -619,9 +611,7 @@ def test_every_file_format_gives_the_same_weights(state, tmp_path):
     assert len({clip.fingerprint for clip in clips}) == 1
     state["logit_scale"] += 1
     torch.save(state, tmp_path / "d.pt")
-    assert load_clip("test-resnet-quickgelu", str(tmp_path / "d.pt")).fingerprint != (
-        clips[0].fingerprint
-    )
+    assert load_clip("test-resnet-quickgelu", str(tmp_path / "d.pt")).fingerprint != (clips[0].fingerprint)
 
 
 def test_openai_layout_needs_the_quickgelu_name(state, tmp_path):
@@ -666,10 +656,7 @@ def archive(small_resnet, tmp_path_factory):
         warnings.simplefilter("ignore")  # torch's notes on tracing, and on TorchScript's age
         traced = torch.jit.trace_module(
             model,
-            {
-                "encode_image": torch.zeros(1, 3, 64, 64),
-                "encode_text": torch.zeros(1, 77, dtype=torch.long),
-            },
+            {"encode_image": torch.zeros(1, 3, 64, 64), "encode_text": torch.zeros(1, 77, dtype=torch.long)},
         )
         traced.half().save(str(path))
     return path
@@ -761,9 +748,7 @@ def test_damaged_weights_are_named(state, tmp_path, write, suffix):
 def test_weights_of_another_architecture(state, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file(state, path)
-    with pytest.raises(
-        CoMCError, match=r"weights\.safetensors is not of model 'test-resnet-deep.*miss"
-    ):
+    with pytest.raises(CoMCError, match=r"weights\.safetensors is not of model 'test-resnet-deep.*miss"):
         load_clip("test-resnet-deeper-quickgelu", path)
     with pytest.raises(CoMCError, match="is not of model 'test-vit'"):
         load_clip("test-vit", path)
@@ -824,9 +809,7 @@ def test_a_vision_transformer_at_another_size_equals_open_clips(
 
 @pytest.mark.parametrize(("image_size", "side"), [(32, 1), (96, 3), (160, 5)])
 @pytest.mark.parametrize("resize", ["crop", "plain"])
-def test_a_resnet_at_another_size_equals_open_clips(
-    small_resnet, images, tmp_path, image_size, side, resize
-):
+def test_a_resnet_at_another_size_equals_open_clips(small_resnet, images, tmp_path, image_size, side, resize):
     path = tmp_path / "weights.pt"
     state = small_resnet.model.state_dict()
     torch.save(state, path)
@@ -940,10 +923,7 @@ def test_a_tokenizer_of_ones_own(tmp_path):
     tokenizer = open_clip.SimpleTokenizer(bpe_path=str(path))
     with pytest.raises(CoMCError, match=f"49408 tokens, the tokenizer has {tokenizer.vocab_size}"):
         load_clip("test-vit", None, tokenizer=tokenizer)
-    config = {
-        **TINY_VIT,
-        "text_cfg": {**TINY_TEXT, "vocab_size": tokenizer.vocab_size, "context_length": 20},
-    }
+    config = {**TINY_VIT, "text_cfg": {**TINY_TEXT, "vocab_size": tokenizer.vocab_size, "context_length": 20}}
     (tmp_path / "test-own-vocabulary.json").write_text(json.dumps(config))
     open_clip.add_model_config(tmp_path / "test-own-vocabulary.json")
     with pytest.raises(CoMCError, match="has 49408"):

@@ -38,20 +38,11 @@ def endpoint(server: LanguageModelServer) -> Iterator[Endpoint]:
 
 def test_chat(server: LanguageModelServer, endpoint: Endpoint) -> None:
     (answer,) = endpoint.ask([PROMPT], seeds=[5])
-    assert (answer.text, answer.stopped_by, answer.tokens) == (
-        "A photo of dog in room 0.",
-        "stop",
-        30,
-    )
+    assert (answer.text, answer.stopped_by, answer.tokens) == ("A photo of dog in room 0.", "stop", 30)
     assert server.paths == ["/v1/chat/completions"]
     assert server.authorizations == [f"Bearer {KEY}"]
     assert server.requests == [
-        {
-            "model": "tiny",
-            "messages": [{"role": "user", "content": PROMPT}],
-            "max_tokens": 40,
-            "seed": 5,
-        }
+        {"model": "tiny", "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 40, "seed": 5}
     ]
 
 
@@ -83,9 +74,7 @@ def test_server_without_key(server: LanguageModelServer, monkeypatch: pytest.Mon
     assert server.authorizations == [None]
 
 
-def test_key_of_another_variable(
-    server: LanguageModelServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_key_of_another_variable(server: LanguageModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", " mine \n")
     endpoint = Endpoint("tiny", base_url=server.url, key_variable="MY_KEY")
     endpoint.ask([PROMPT], seeds=[0])
@@ -108,9 +97,7 @@ def test_key_of_another_variable(
         ("empty", "is empty"),
     ],
 )
-def test_passing_fault(
-    server: LanguageModelServer, endpoint: Endpoint, fault: str, message: str
-) -> None:
+def test_passing_fault(server: LanguageModelServer, endpoint: Endpoint, fault: str, message: str) -> None:
     server.fault = lambda number: fault
     with pytest.raises(PassingFaultError, match=message) as caught:
         endpoint.ask([PROMPT], seeds=[0])
@@ -128,9 +115,7 @@ def test_passing_fault(
         ("broke", "HTTP 429.*No credit left.*used up"),
     ],
 )
-def test_lasting_fault(
-    server: LanguageModelServer, endpoint: Endpoint, fault: str, message: str
-) -> None:
+def test_lasting_fault(server: LanguageModelServer, endpoint: Endpoint, fault: str, message: str) -> None:
     server.fault = lambda number: fault
     with pytest.raises(CoMCError, match=message) as caught:
         endpoint.ask([PROMPT], seeds=[0])
@@ -181,10 +166,7 @@ def test_wait_until_a_date(server: LanguageModelServer, endpoint: Endpoint) -> N
     "fault", ["401", "404", "429", "500", "hang", "html", "no choices", "half", "cut JSON"]
 )
 def test_key_is_nowhere(
-    server: LanguageModelServer,
-    endpoint: Endpoint,
-    fault: str,
-    caplog: pytest.LogCaptureFixture,
+    server: LanguageModelServer, endpoint: Endpoint, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server.fault = lambda number: fault
@@ -211,9 +193,7 @@ def test_answer_that_repeats_the_key(server: LanguageModelServer, endpoint: Endp
         ({"content": None, "refusal": "I cannot do that."}, "I cannot do that."),
     ],
 )
-def test_unusual_messages(
-    server: LanguageModelServer, endpoint: Endpoint, message: dict, text: str
-) -> None:
+def test_unusual_messages(server: LanguageModelServer, endpoint: Endpoint, message: dict, text: str) -> None:
     server._completion = lambda *_: {"choices": [{"message": message}], "usage": {}}
     (answer,) = endpoint.ask([PROMPT], seeds=[0])
     assert (answer.text, answer.stopped_by, answer.tokens) == (text, "", None)
@@ -243,9 +223,7 @@ def test_openai_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
         Endpoint("gpt-3.5-turbo")
 
 
-def test_key_that_no_header_can_carry(
-    server: LanguageModelServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_key_that_no_header_can_carry(server: LanguageModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n{KEY}")
     with pytest.raises(CoMCError, match="set it anew") as caught:
         Endpoint("tiny", base_url=server.url)

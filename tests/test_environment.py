@@ -31,8 +31,7 @@ def project() -> dict:
 
 def pip_dependencies() -> Dependencies:
     requirements = [
-        Requirement(text)
-        for text in project()["dependencies"] + project()["optional-dependencies"]["test"]
+        Requirement(text) for text in project()["dependencies"] + project()["optional-dependencies"]["test"]
     ]
     assert len({canonicalize_name(item.name) for item in requirements}) == len(requirements)
     return {canonicalize_name(item.name): item.specifier for item in requirements}
@@ -104,9 +103,7 @@ def test_constraints_name_no_place():
 
 def test_drawings_and_torch_are_exact():
     exact = {
-        name
-        for name, specifier in pip_dependencies().items()
-        if [pin.operator for pin in specifier] == ["=="]
+        name for name, specifier in pip_dependencies().items() if [pin.operator for pin in specifier] == ["=="]
     }
     assert exact == {"torch", "torchvision", "qtawesome", "iconipy", "manimgx-fonts"}
 

@@ -199,9 +199,7 @@ def test_coco500_never_scores_an_image_by_its_own_caption(real_data):
     scored = []
     for text_rows, image_rows in experiment.folds:
         texts = {experiment.corpus[row].text for row in text_rows}
-        assert texts.isdisjoint(
-            captions[row] for row in image_rows if captions.count(captions[row]) == 1
-        )
+        assert texts.isdisjoint(captions[row] for row in image_rows if captions.count(captions[row]) == 1)
         scored += list(image_rows)
     assert sorted(scored) == list(range(len(experiment.image_ids)))
 

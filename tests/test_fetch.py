@@ -200,9 +200,7 @@ def test_final_name_appears_only_when_whole(server: Server, tmp_path: Path) -> N
     assert sha256_of(path) == SHA256
 
 
-def test_progress_counts_bytes(
-    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_counts_bytes(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fetch(server.url, tmp_path / "file.bin", sha256=SHA256, progress=True)
     assert "file.bin: 100%" in capsys.readouterr().err
     fetch(server.url, tmp_path / "quiet.bin", sha256=SHA256)

@@ -63,9 +63,7 @@ def test_images_of_a_class_are_equally_likely():
 
 def test_classes_that_are_too_rare_are_named():
     labels = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 0]])
-    with pytest.raises(
-        CoMCError, match=r"2 of 3 classes .* than 3 images, the first is class 1 .* on 2;"
-    ):
+    with pytest.raises(CoMCError, match=r"2 of 3 classes .* than 3 images, the first is class 1 .* on 2;"):
         draw_few_shot(labels, 3, seed=0)
     with pytest.raises(CoMCError, match="shots is 0"):
         draw_few_shot(labels, 0, seed=0)
@@ -183,8 +181,7 @@ def test_the_pull_holds_the_direction_of_the_start():
     shots = Shots(bias=False)
     start = normalize(shots.start.weight.flatten(), dim=0)
     angles = [
-        torch.acos(normalize(shots.tuned(pull=pull).weight.flatten(), dim=0) @ start)
-        for pull in (0, 30, 3000)
+        torch.acos(normalize(shots.tuned(pull=pull).weight.flatten(), dim=0) @ start) for pull in (0, 30, 3000)
     ]
     assert angles[1] < 0.5 * angles[0] and angles[2] < 0.1 * angles[1]
 
@@ -207,8 +204,7 @@ def test_the_pull_weighs_less_with_more_images():
     """Every image twice and twice the pull: the same minimum."""
     shots, doubled = Shots(), Shots()
     doubled.image_global, doubled.image_local, doubled.labels = (
-        tensor.repeat_interleave(2, dim=0)
-        for tensor in (shots.image_global, shots.image_local, shots.labels)
+        tensor.repeat_interleave(2, dim=0) for tensor in (shots.image_global, shots.image_local, shots.labels)
     )
     once, twice = shots.tuned(steps=20, pull=5.0), doubled.tuned(steps=20, pull=10.0)
     torch.testing.assert_close(once.weight, twice.weight, rtol=0, atol=1e-9)
@@ -238,9 +234,7 @@ def test_as_a_method_it_is_the_same():
     learned = method.learn(task, seed=0)
     expected = shots.tuned(pull=3.0)
     torch.testing.assert_close(learned.tensors["weight"], expected.weight, rtol=0, atol=0)
-    scores = score_images(
-        expected, shots.image_global, shots.image_local, shots.label_embeddings, **SETTINGS
-    )
+    scores = score_images(expected, shots.image_global, shots.image_local, shots.label_embeddings, **SETTINGS)
     assert torch.equal(method.recogniser(learned, task).score(images), scores.final)
     probe = method.from_scratch()
     assert probe.name == "linear probe" and not probe.start.weight.any()

@@ -100,9 +100,7 @@ def test_docstrings_comments_and_formatting_never_count(package):
 
 
 def test_what_is_not_imported_does_not_count(package):
-    assert changed_by(package / "notebooks" / "report.py", b"import", b"import ftplib, ") == {
-        "whole"
-    }
+    assert changed_by(package / "notebooks" / "report.py", b"import", b"import ftplib, ") == {"whole"}
     new = package / "new.py"
     new.write_text("x = 1")
     assert changed_by(new, b"1", b"2") == {"whole"}
@@ -171,19 +169,14 @@ def reached(source: str, folder: Path) -> set[str]:
         ("from comc_utils.room import c", "room/c.py"),
         ("from comc_utils.room import *", "room/__init__.py room/b.py a.py"),
         ("import comc_utils", "__init__.py room/__init__.py room/b.py room/c.py a.py"),
-        (
-            "from comc_utils import __version__",
-            "__init__.py room/__init__.py room/b.py room/c.py a.py",
-        ),
+        ("from comc_utils import __version__", "__init__.py room/__init__.py room/b.py room/c.py a.py"),
     ],
 )
 def test_imports_are_followed_to_the_module_that_defines(tmp_path, monkeypatch, source, modules):
     monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
     write(tmp_path, a="x = 1", unused="x = 1", room__b="from ..a import x", room__c="x = 1")
     table = {"of_b": "comc_utils.room.b", "c": "comc_utils.room.c", "room": "comc_utils.room"}
-    (tmp_path / "__init__.py").write_text(
-        f"_PLACES = {table}\n__all__ = [*_PLACES]\n__version__ = '1'"
-    )
+    (tmp_path / "__init__.py").write_text(f"_PLACES = {table}\n__all__ = [*_PLACES]\n__version__ = '1'")
     (tmp_path / "room" / "__init__.py").write_text("from comc_utils.room.b import b as B\nown = 1")
     assert reached(source, tmp_path) == set(modules.split())
 
@@ -218,25 +211,19 @@ def test_a_method_of_ones_own_counts_with_its_file(tmp_path, monkeypatch):
     import mine_alone
 
     before = code_fingerprint(mine_alone.__name__)
-    (tmp_path / "mine_alone.py").write_text(
-        "from comc_utils.errors import CoMCError\nx = 1  # so\n"
-    )
+    (tmp_path / "mine_alone.py").write_text("from comc_utils.errors import CoMCError\nx = 1  # so\n")
     assert code_fingerprint("mine_alone") == before
     (tmp_path / "mine_alone.py").write_text("from comc_utils.errors import CoMCError\nx = 2\n")
     assert code_fingerprint("mine_alone") != before
     for name in ("comc_utils.error", "mine_and_nowhere", "builtins"):
-        with pytest.raises(
-            CoMCError, match=f"no file with the code of a module {name}, .*keep what"
-        ):
+        with pytest.raises(CoMCError, match=f"no file with the code of a module {name}, .*keep what"):
             code_fingerprint(name)
 
 
 def test_a_notebook_that_is_not_plain_python_depends_on_the_whole_package(package, tmp_path):
     def write_notebook(*cells: str) -> None:
         notebook = nbformat.v4.new_notebook()
-        notebook.cells = [
-            nbformat.v4.new_code_cell(cell, id=f"c{i}") for i, cell in enumerate(cells)
-        ]
+        notebook.cells = [nbformat.v4.new_code_cell(cell, id=f"c{i}") for i, cell in enumerate(cells)]
         notebook.cells.append(nbformat.v4.new_markdown_cell("import comc_utils.cli", id="m"))
         nbformat.write(notebook, tmp_path / "01.ipynb")
 

@@ -23,11 +23,7 @@ GRAMMARS = {
 }
 
 
-@given(
-    key=st.sampled_from(sorted(GRAMMARS)),
-    seed=st.integers(0, 2**32),
-    data=st.data(),
-)
+@given(key=st.sampled_from(sorted(GRAMMARS)), seed=st.integers(0, 2**32), data=st.data())
 def test_a_sentence_names_exactly_its_labels(key, seed, data):
     label_set = LABEL_SETS[key[0]]
     n_classes = len(label_set.class_names)
@@ -67,12 +63,7 @@ def test_one_seed_gives_one_corpus_and_a_longer_one_begins_with_it():
 def test_richer_levels_say_more():
     label_sets = draw_label_sets(VOC2007.class_names, 500, seed=1)
     words = [
-        np.mean(
-            [
-                len(r.text.split())
-                for r in Grammar(VOC2007, richness=level).generate(label_sets, seed=1)
-            ]
-        )
+        np.mean([len(r.text.split()) for r in Grammar(VOC2007, richness=level).generate(label_sets, seed=1)])
         for level in RICHNESS
     ]
     assert words == sorted(words) and words[-1] > words[0] + 2

@@ -57,9 +57,7 @@ def offered(package: ast.Module) -> dict[str, str]:
         for node in ast.walk(package)
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant)
-        and isinstance(value, ast.Constant)
-        and isinstance(value.value, str)
+        if isinstance(key, ast.Constant) and isinstance(value, ast.Constant) and isinstance(value.value, str)
     }
 
 
@@ -83,10 +81,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
                     yield node.module
 
 
-KNOWN = {
-    name: set(imported(ast.parse(path.read_text(encoding="utf-8"))))
-    for name, path in MODULES.items()
-}
+KNOWN = {name: set(imported(ast.parse(path.read_text(encoding="utf-8")))) for name, path in MODULES.items()}
 
 
 def room(module: str) -> str:
@@ -168,9 +163,7 @@ def test_lines_are_counted_as_said() -> None:
     assert n_code_lines(source) == 0
     assert n_code_lines(source.replace('    "b",\n', "")) == 5
     assert n_code_lines(source.replace('"b"', "lambda: 1")) == 6
-    function = (
-        'def f(x):\n    """Say\n    it."""\n    # why\n    return """a\n    b""" + x  # and how\n'
-    )
+    function = 'def f(x):\n    """Say\n    it."""\n    # why\n    return """a\n    b""" + x  # and how\n'
     assert n_code_lines(function) == 3
 
 

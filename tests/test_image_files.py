@@ -164,8 +164,7 @@ def test_damage_anywhere_is_survived(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
-    [(b"", "the file is empty"), (b"<html>404</html>", "no image of a known format")],
+    ("content", "reason"), [(b"", "the file is empty"), (b"<html>404</html>", "no image of a known format")]
 )
 def test_no_image(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "photo.jpg"

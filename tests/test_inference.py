@@ -66,12 +66,8 @@ def _transcribed(world: World, alpha: float, tau: float, renormalise: bool) -> t
     p_glob, p_agg, p_final = [], [], []
     for image in range(N_IMAGES):
         p_glob.append(weight @ fused(world.image_global[image].numpy()) + bias)  # 8
-        p_loc = [
-            weight @ fused(world.image_local[image, j].numpy()) + bias for j in range(N_REGIONS)
-        ]  # 9
-        p_agg.append(
-            [max(p_loc[j][i] for j in range(N_REGIONS)) for i in range(N_LABELS)]
-        )  # 10, 11
+        p_loc = [weight @ fused(world.image_local[image, j].numpy()) + bias for j in range(N_REGIONS)]  # 9
+        p_agg.append([max(p_loc[j][i] for j in range(N_REGIONS)) for i in range(N_LABELS)])  # 10, 11
         p_final.append(0.5 * (p_glob[-1] + np.array(p_agg[-1])))  # 12
     return np.array(p_glob), np.array(p_agg), np.array(p_final)
 
@@ -80,22 +76,16 @@ def _transcribed(world: World, alpha: float, tau: float, renormalise: bool) -> t
 @pytest.mark.parametrize("renormalise", [True, False], ids=["released", "paper"])
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("tau", [0.01, 0.3])
-def test_scores_are_equations_4_to_12(
-    alpha: float, tau: float, renormalise: bool, bias: bool
-) -> None:
+def test_scores_are_equations_4_to_12(alpha: float, tau: float, renormalise: bool, bias: bool) -> None:
     world = World(seed=7, bias=bias)
     expected = _transcribed(world, alpha, tau, renormalise)
     scores = world.scores(alpha, tau=tau, renormalise=renormalise)
-    for found, wanted in zip(
-        (scores.global_scores, scores.aggregated, scores.final), expected, strict=True
-    ):
+    for found, wanted in zip((scores.global_scores, scores.aggregated, scores.final), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 4, 6, 100, None])
-def test_components_and_chunks_change_nothing(
-    chunk_size: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_components_and_chunks_change_nothing(chunk_size: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     # So little memory that one image goes through at a time where chunk_size is None.
     monkeypatch.setattr(images_to_logits, "_WORKING_BYTES", 1000)
     world = World(seed=1)
@@ -124,12 +114,8 @@ def test_without_local_embeddings_the_global_scores_are_final() -> None:
 @given(seed=SEEDS, order=st.permutations(range(N_IMAGES)), alpha=st.floats(0, 1))
 def test_permuting_images_permutes_scores(seed: int, order: list[int], alpha: float) -> None:
     world = World(seed)
-    permuted = world.scores(
-        alpha, image_global=world.image_global[order], image_local=world.image_local[order]
-    )
-    torch.testing.assert_close(
-        permuted.final, world.scores(alpha).final[order], rtol=1e-9, atol=1e-12
-    )
+    permuted = world.scores(alpha, image_global=world.image_global[order], image_local=world.image_local[order])
+    torch.testing.assert_close(permuted.final, world.scores(alpha).final[order], rtol=1e-9, atol=1e-12)
 
 
 @given(seed=SEEDS, order=st.permutations(range(N_REGIONS)), alpha=st.floats(0, 1))
@@ -144,10 +130,7 @@ def test_alpha_1_ignores_the_mapping(seed: int, tau: float, renormalise: bool) -
     """Any label embeddings and any temperature give the scores of the classifier alone."""
     world = World(seed)
     scores = world.scores(
-        1.0,
-        label_embeddings=world.unit_vectors(3, DIMENSION),
-        tau=tau,
-        renormalise=renormalise,
+        1.0, label_embeddings=world.unit_vectors(3, DIMENSION), tau=tau, renormalise=renormalise
     )
     decision = world.classifier.decision_function
     expected = (decision(world.image_global) + decision(world.image_local).amax(dim=1)) / 2
@@ -155,9 +138,7 @@ def test_alpha_1_ignores_the_mapping(seed: int, tau: float, renormalise: bool) -
 
 
 @given(seed=SEEDS, renormalise=st.booleans())
-def test_alpha_0_sees_the_image_only_through_its_label_weights(
-    seed: int, renormalise: bool
-) -> None:
+def test_alpha_0_sees_the_image_only_through_its_label_weights(seed: int, renormalise: bool) -> None:
     """Whatever an image holds at right angles to all label embeddings cannot change its scores."""
     world = World(seed)
     basis = torch.linalg.qr(world.label_embeddings.T).Q  # (d, N), spans the label embeddings
@@ -166,8 +147,7 @@ def test_alpha_0_sees_the_image_only_through_its_label_weights(
         return x - x @ basis @ basis.T
 
     other = {
-        "image_global": world.image_global
-        + perpendicular(world.numbers(*world.image_global.shape)),
+        "image_global": world.image_global + perpendicular(world.numbers(*world.image_global.shape)),
         "image_local": world.image_local + perpendicular(world.numbers(*world.image_local.shape)),
     }
     before = world.scores(0.0, renormalise=renormalise).final
@@ -219,9 +199,7 @@ def test_parts_of_several_classifiers_are_put_back_in_order():
     local = unit(torch.randn(7, 3, 5, generator=generator), dim=-1)
     prompts = unit(torch.randn(4, 5, generator=generator), dim=-1)
     classifiers = [
-        LinearClassifier(
-            torch.randn(4, 5, generator=generator), torch.randn(4, generator=generator)
-        ),
+        LinearClassifier(torch.randn(4, 5, generator=generator), torch.randn(4, generator=generator)),
         LinearClassifier(torch.randn(4, 5, generator=generator), None),
     ]
     folds = [[5, 0, 3], [6, 1, 2, 4]]
@@ -246,8 +224,7 @@ def test_a_sweep_equals_one_evaluation_after_another(regions, bias, monkeypatch)
     generator = torch.Generator().manual_seed(8)
     unit = lambda *shape: normalize(torch.randn(*shape, generator=generator), dim=-1)  # noqa: E731
     classifier = LinearClassifier(
-        torch.randn(5, 16, generator=generator),
-        torch.randn(5, generator=generator) if bias else None,
+        torch.randn(5, 16, generator=generator), torch.randn(5, generator=generator) if bias else None
     )
     whole, labels = unit(10, 16), unit(5, 16)
     local = unit(10, regions, 16) if regions else None
@@ -272,9 +249,7 @@ def _literal(classifier, whole, local, labels, alpha):
 
 
 def test_a_sweep_refuses_an_alpha_outside_its_range():
-    parts = score_components(
-        LinearClassifier(torch.eye(3)), torch.eye(3), None, torch.eye(3), tau=0.1
-    )
+    parts = score_components(LinearClassifier(torch.eye(3)), torch.eye(3), None, torch.eye(3), tau=0.1)
     with pytest.raises(CoMCError, match="alpha is 1.2"):
         parts.sweep([0.5, 1.2])
 
@@ -295,9 +270,7 @@ class OnDisk:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_local_embeddings_may_come_from_a_file_in_slices(
-    tmp_path: Path, dtype: torch.dtype
-) -> None:
+def test_local_embeddings_may_come_from_a_file_in_slices(tmp_path: Path, dtype: torch.dtype) -> None:
     world = World(seed=4)
     on_disk = OnDisk(tmp_path / "local", world.image_local.to(dtype))
     expected = world.scores(0.4, image_local=world.image_local.to(dtype).double())

@@ -126,9 +126,7 @@ def test_the_figure_shows_weights_and_scores_of_top_classes_and_labels(explored)
     alphas = [0.0, experiment.profile.alpha, 1.0]
     assert data.alpha.unique().tolist() == alphas
     assert data.image.unique().tolist() == list(experiment.image_ids[:4])
-    weights = label_weights(
-        experiment.global_embeddings, experiment.label_embeddings, tau=experiment.tau
-    )
+    weights = label_weights(experiment.global_embeddings, experiment.label_embeddings, tau=experiment.tau)
     for i, image_id in enumerate(experiment.image_ids[:4]):
         for alpha in alphas:
             final = components.at(alpha).final[i]

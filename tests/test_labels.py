@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comc_utils.errors import CoMCError
-from comc_utils.sentences.labels import (
-    COCO,
-    NUSWIDE,
-    VOC2007,
-    LabelSet,
-    check_label_names,
-    label_prompt,
-)
+from comc_utils.sentences.labels import COCO, NUSWIDE, VOC2007, LabelSet, check_label_names, label_prompt
 
 ALL_SETS = pytest.mark.parametrize("label_set", [VOC2007, COCO, NUSWIDE], ids=lambda s: s.name)
 
@@ -90,9 +83,7 @@ def test_a_hot_dog_is_no_dog_where_hot_dogs_are_no_class() -> None:
     assert _found(NUSWIDE, "a hot dog and teddy bears") == set()
 
 
-@given(
-    st.lists(st.integers(0, 79), min_size=1, max_size=5), st.sampled_from([" and ", ", ", " / "])
-)
+@given(st.lists(st.integers(0, 79), min_size=1, max_size=5), st.sampled_from([" and ", ", ", " / "]))
 def test_find_reads_every_name_of_a_list(labels: list[int], separator: str) -> None:
     text = separator.join(f"the {COCO.class_names[i]} there" for i in labels)
     expected = {i for i in labels if COCO.class_names[i] != "orange"}
@@ -100,9 +91,7 @@ def test_find_reads_every_name_of_a_list(labels: list[int], separator: str) -> N
 
 
 def test_find_agrees_with_the_labels_of_real_captions(real_data: Path) -> None:
-    rows = [
-        line.split() for line in (real_data / "coco_photos/labels.txt").read_text().splitlines()
-    ]
+    rows = [line.split() for line in (real_data / "coco_photos/labels.txt").read_text().splitlines()]
     labels = {row[0]: set(map(int, row[1:])) for row in rows}
     named = correct = 0
     for line in (real_data / "coco_photos/captions.jsonl").read_text().splitlines():
@@ -133,11 +122,7 @@ def test_prompt_has_the_right_article(name: str, prompt: str) -> None:
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [
-        (["cat", "dog", "Cat "], "positions 0 and 2"),
-        (["cat", " "], "number 1"),
-        ([], "empty"),
-    ],
+    [(["cat", "dog", "Cat "], "positions 0 and 2"), (["cat", " "], "number 1"), ([], "empty")],
 )
 def test_repeated_and_empty_names_are_refused(names: list[str], message: str) -> None:
     with pytest.raises(CoMCError, match=message):

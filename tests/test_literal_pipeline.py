@@ -139,16 +139,13 @@ def literal_cells(feature_map: Tensor) -> np.ndarray:
     return np.array([x[:, row, column] for row in range(7) for column in range(7)])
 
 
-def literal_attention(
-    parameter: Mapping[str, np.ndarray], cells: np.ndarray, position: bool
-) -> np.ndarray:
+def literal_attention(parameter: Mapping[str, np.ndarray], cells: np.ndarray, position: bool) -> np.ndarray:
     """Pool cells by attention: all 50 tokens, the mean's first [50, 1024]."""
     tokens = np.concatenate([cells.mean(axis=0, keepdims=True), cells])  # (50, 2048)
     if position:
         tokens = tokens + parameter["positional_embedding"]
     query, key, value = (
-        tokens @ parameter[f"{kind}_proj.weight"].T + parameter[f"{kind}_proj.bias"]
-        for kind in "qkv"
+        tokens @ parameter[f"{kind}_proj.weight"].T + parameter[f"{kind}_proj.bias"] for kind in "qkv"
     )
     heads = []
     for start in range(0, 2048, 64):  # 32 heads of 64 numbers
@@ -348,9 +345,7 @@ def drawn(clip, weights, label_embeddings, classifier_of, tmp_path_factory) -> B
 
 
 @pytest.fixture(scope="module")
-def photos(
-    real_data: Path, clip, weights, label_embeddings, classifier_of, tmp_path_factory
-) -> BothWays:
+def photos(real_data: Path, clip, weights, label_embeddings, classifier_of, tmp_path_factory) -> BothWays:
     folder = real_data / "voc2007_sample" / "VOCdevkit" / "VOC2007" / "JPEGImages"
     images = []
     for path in sorted(folder.iterdir())[:20]:

@@ -114,9 +114,7 @@ def test_end_token_ends_the_answer(folder: Path) -> None:
     assert long.stopped_by == "length"
 
 
-def test_command_writes_and_goes_on(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_writes_and_goes_on(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "corpus.jsonl"
     command = ["write-sentences", "--labels", "voc2007", "--local", str(folder), "--to", str(path)]
     command += ["--max-tokens", "12", "--batch-size", "4", "--device", "cpu", "--temperature", "1"]

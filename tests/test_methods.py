@@ -49,9 +49,7 @@ def shown(experiment: Experiment) -> dict[LearnsFrom, LabelledImages]:
     pool, seen = experiment.labelled, experiment.seen_and_unseen().seen.subset(range(60))
     drawn = pool.draw(1, seed=0)
     pool.prepare(drawn)
-    of_seen = LabelledImages(
-        seen.class_names, experiment.embed_images(seen), torch.from_numpy(seen.labels)
-    )
+    of_seen = LabelledImages(seen.class_names, experiment.embed_images(seen), torch.from_numpy(seen.labels))
     return {LearnsFrom.FEW_IMAGES: pool.take(drawn), LearnsFrom.SEEN_IMAGES: of_seen}
 
 

@@ -58,15 +58,11 @@ def test_ap_is_scikit_learns_for_any_input(scores: np.ndarray, labels: np.ndarra
 
 def test_ap_by_hand() -> None:
     # Positives at ranks 1, 3 and 4: (1/1 + 2/3 + 3/4) / 3.
-    assert _average_precision([9, 8, 7, 6, 5], [1, 0, 1, 1, 0]) == pytest.approx(
-        (1 + 2 / 3 + 3 / 4) / 3
-    )
+    assert _average_precision([9, 8, 7, 6, 5], [1, 0, 1, 1, 0]) == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
 
 
 @given(seed=st.integers(0, 1000), order=st.permutations(range(10)), ties=st.booleans())
-def test_map_does_not_depend_on_the_order_of_images(
-    seed: int, order: list[int], ties: bool
-) -> None:
+def test_map_does_not_depend_on_the_order_of_images(seed: int, order: list[int], ties: bool) -> None:
     scores, labels = _problem(seed, n=10, ties=ties)
     permuted = mean_average_precision(scores[order], labels[order])
     assert permuted.value == pytest.approx(mean_average_precision(scores, labels).value, rel=1e-12)
@@ -87,19 +83,14 @@ def test_classes_without_positives_are_left_out_and_reported() -> None:
     mean = mean_average_precision(scores, labels)
     assert (mean.n_classes, mean.left_out) == (4, (1, 4))
     kept = [0, 2, 3, 5]
-    assert mean.value == pytest.approx(
-        mean_average_precision(scores[:, kept], labels[:, kept]).value
-    )
+    assert mean.value == pytest.approx(mean_average_precision(scores[:, kept], labels[:, kept]).value)
 
 
 @pytest.mark.parametrize("ties", [False, True], ids=["no ties", "ties"])
 def test_pairs_left_out_have_no_part_in_their_class(ties: bool) -> None:
     scores, labels = _problem(5, ties=ties)
     left_out = (np.random.default_rng(6).random(labels.shape) < 0.3) & (labels == 0)
-    expected = [
-        average_precision_score(labels[~out, c], scores[~out, c])
-        for c, out in enumerate(left_out.T)
-    ]
+    expected = [average_precision_score(labels[~out, c], scores[~out, c]) for c, out in enumerate(left_out.T)]
     found = average_precision_per_class(scores, labels, left_out=left_out)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     mean = mean_average_precision(scores, labels, left_out=left_out.astype(np.uint8))
@@ -165,8 +156,7 @@ def test_paired_bootstrap_equals_scoring_both_on_each_resample() -> None:
     interval = bootstrap_map_difference(first, second, labels, seed=4, n_resamples=100)
     rows = np.random.default_rng(4).integers(30, size=(100, 30))
     anew = [
-        mean_average_precision(first[r], labels[r]).value
-        - mean_average_precision(second[r], labels[r]).value
+        mean_average_precision(first[r], labels[r]).value - mean_average_precision(second[r], labels[r]).value
         for r in rows
     ]
     assert (interval.low, interval.high) == pytest.approx(np.quantile(anew, [0.025, 0.975]))
@@ -200,10 +190,7 @@ NAN_SCORES = np.array([[0.5, 0.2], [0.1, np.nan]])
         (lambda: mean_average_precision(NAN_SCORES, LABELS), "NaN, the first for image 1, class 1"),
         (lambda: top_k_metrics(NAN_SCORES, LABELS, 1), "NaN"),
         (lambda: bootstrap_map(NAN_SCORES, LABELS, seed=0), "NaN"),
-        (
-            lambda: bootstrap_map_difference(SCORES, NAN_SCORES, LABELS, seed=0),
-            "NaN",
-        ),
+        (lambda: bootstrap_map_difference(SCORES, NAN_SCORES, LABELS, seed=0), "NaN"),
         (lambda: mean_average_precision(SCORES, LABELS[:1]), r"\(2, 2\) and labels \(1, 2\)"),
         (lambda: average_precision_per_class([0.5], [1]), r"non-empty shape \(n, N\)"),
         (lambda: mean_average_precision(SCORES[:0], LABELS[:0]), "non-empty"),

@@ -123,9 +123,7 @@ def test_a_scene_depends_on_seed_split_and_index_alone():
         render(sample_scene(3, "test", index))
     here = hashlib.sha256(render(sample_scene(3, "test", 7)).tobytes()).hexdigest()
     assert other.stdout.strip() == here
-    assert (
-        render(sample_scene(3, "test", 8)).tobytes() != render(sample_scene(4, "test", 8)).tobytes()
-    )
+    assert render(sample_scene(3, "test", 8)).tobytes() != render(sample_scene(4, "test", 8)).tobytes()
 
 
 def test_labels_are_what_was_drawn():
@@ -167,9 +165,7 @@ def test_captions_mostly_name_the_dominant_object_and_nothing_that_is_not_there(
 def test_places_and_lights_have_words():
     assert set(PLACE_PHRASES) == set(PLACES)
     assert set(LIGHT_PHRASES) == set(LIGHTS)
-    assert scene_captions(miniworld_scenes("pairs", 3)) == scene_captions(
-        miniworld_scenes("pairs", 3)
-    )
+    assert scene_captions(miniworld_scenes("pairs", 3)) == scene_captions(miniworld_scenes("pairs", 3))
 
 
 def test_a_missing_font_names_package_and_remedy(monkeypatch):
@@ -184,7 +180,5 @@ def test_an_empty_glyph_is_noticed():
 
 
 def test_an_unknown_split_is_named():
-    with pytest.raises(
-        CoMCError, match="Unknown split 'dev' of the embedded world; known: vocabulary, test"
-    ):
+    with pytest.raises(CoMCError, match="Unknown split 'dev' of the embedded world; known: vocabulary, test"):
         load_miniworld("dev", 3)

@@ -12,21 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from comc_utils.errors import CoMCError
-from comc_utils.miniworld import (
-    MODEL_NAMES,
-    load_miniworld,
-    tokenizer,
-    train,
-    training_data,
-    weights_path,
-)
+from comc_utils.miniworld import MODEL_NAMES, load_miniworld, tokenizer, train, training_data, weights_path
 from comc_utils.miniworld.train import RECIPES, Recipe, Stage
-from comc_utils.miniworld.vocabulary import (
-    VOCABULARY,
-    learn_merges,
-    vocabulary_texts,
-    write_vocabulary,
-)
+from comc_utils.miniworld.vocabulary import VOCABULARY, learn_merges, vocabulary_texts, write_vocabulary
 from comc_utils.sentences import draw_label_sets
 from comc_utils.sentences.grammar import Grammar
 from comc_utils.sentences.labels import VOC2007
@@ -48,9 +36,7 @@ def test_weights_are_shipped_and_small():
     assert sum(sizes) < 30e6
     for name in MODEL_NAMES:
         weights = load_file(weights_path(name))
-        assert all(
-            tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point()
-        )
+        assert all(tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point())
         recorded = json.loads(weights_path(name).with_suffix(".history.json").read_text())
         assert recorded["recipe"] == json.loads(json.dumps(asdict(RECIPES[name])))
         stages = [stage.name for stage in RECIPES[name].stages]
@@ -168,15 +154,11 @@ def test_a_finished_training_leaves_no_checkpoint(tiny_training, tmp_path):
     assert not list((tmp_path / "folder").glob("*.pt"))
 
 
-def start_of(
-    name: str, stages: tuple[Stage, ...], monkeypatch, tmp_path
-) -> dict[str, torch.Tensor]:
+def start_of(name: str, stages: tuple[Stage, ...], monkeypatch, tmp_path) -> dict[str, torch.Tensor]:
     """Give what a model begins its contrastive training with, beside a shipped one."""
     monkeypatch.setattr(train, "N_SCENES", dict.fromkeys(train.N_SCENES, 16))
     target = tmp_path / "start.safetensors"
-    monkeypatch.setattr(
-        train, "weights_path", lambda other: target if other == name else weights_path(other)
-    )
+    monkeypatch.setattr(train, "weights_path", lambda other: target if other == name else weights_path(other))
     recipe = Recipe(name, stages, start_from="miniworld-RN-small")
     return load_file(train.train(name, tmp_path / "work", recipe=recipe))
 

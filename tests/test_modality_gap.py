@@ -13,12 +13,7 @@ from torch.nn.functional import normalize
 
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation import modality_gap
-from comc_utils.evaluation.modality_gap import (
-    gap,
-    gap_difference,
-    same_modality_neighbours,
-    tsne,
-)
+from comc_utils.evaluation.modality_gap import gap, gap_difference, same_modality_neighbours, tsne
 from comc_utils.method.mapping import fuse, map_to_text
 from comc_utils.method.presets import PAPER, RELEASED
 from comc_utils.miniworld import N_PAIRS, load_miniworld, miniworld_scenes, scene_captions
@@ -186,9 +181,7 @@ def test_real_clip_has_a_gap_and_its_pairs_belong_together(real_data):
         value("cosine of pairs", others, other_texts), abs=0.01
     )
     assert value("recall, image to text", images, texts) > 0.4
-    with pytest.raises(
-        CoMCError, match="coco500 has 497 image-text pairs, not 498; ask for fewer."
-    ):
+    with pytest.raises(CoMCError, match="coco500 has 497 image-text pairs, not 498; ask for fewer."):
         experiment.image_text_pairs(498, seed=0)
 
 

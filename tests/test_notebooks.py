@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from comc_utils.notebooks.files import INJECTED_TAG, declared_parameters, read_notebook
+from comc_utils.notebooks.files import INJECTED_TAG, declared_parameters
 from comc_utils.notebooks.run import NotebookError, reproduce
 
 TESTS = Path(__file__).parent
@@ -39,7 +39,7 @@ def test_notebooks_are_there():
 
 @each_notebook
 def test_file_is_clean(path):
-    notebook = read_notebook(path)
+    notebook = nbformat.read(path, as_version=4)
     assert notebook.metadata.kernelspec.name == "python3"
     for cell in notebook.cells:
         assert not ABSOLUTE_PATH.search(cell.source), cell.source
@@ -50,7 +50,7 @@ def test_file_is_clean(path):
 
 @each_notebook
 def test_takes_the_runners_parameters(path):
-    parameters = declared_parameters(read_notebook(path), path.stem)
+    parameters = declared_parameters(nbformat.read(path, as_version=4), path.stem)
     assert parameters["PROFILE"] == "miniworld"
     assert parameters["SMOKE"] is False
     assert "RESULTS" in parameters
@@ -80,12 +80,10 @@ def test_they_run_on_embeddings_that_memory_cannot_hold(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     for number in ("03", "05", "10"):
         (path,) = (path for path in NOTEBOOKS if path.stem.startswith(number))
-        notebook = read_notebook(path)
+        notebook = nbformat.read(path, as_version=4)
         notebook.cells.insert(2, nbformat.v4.new_code_cell(few))
         nbformat.write(notebook, tmp_path / "notebooks" / path.name)
-    output = reproduce(
-        "miniworld", smoke=True, notebooks=tmp_path / "notebooks", output=tmp_path / "miniworld"
-    )
+    output = reproduce("miniworld", smoke=True, notebooks=tmp_path / "notebooks", output=tmp_path / "miniworld")
     assert len(list((output / "metrics").glob("*.json"))) == 3
     stored = [load_file(path) for path in (tmp_path / "cache" / "embeddings").glob("*.safetensors")]
     local = [tensors["local"] for tensors in stored if "local" in tensors]
@@ -94,9 +92,7 @@ def test_they_run_on_embeddings_that_memory_cannot_hold(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_they_run_on_real_embeddings(real_data, tmp_path):
-    output = reproduce(
-        "coco500", smoke=True, data=real_data / "coco500", output=tmp_path / "coco500"
-    )
+    output = reproduce("coco500", smoke=True, data=real_data / "coco500", output=tmp_path / "coco500")
     for path in NOTEBOOKS:
         executed = (output / "notebooks" / path.name).read_text(encoding="utf-8")
         assert not ABSOLUTE_PATH.search(executed), path.stem
@@ -114,10 +110,10 @@ def run_nbval(folder: Path) -> subprocess.CompletedProcess[str]:
 def test_stored_smoke_run_is_of_this_notebook(path):
     stored_path = SMOKE_NOTEBOOKS / path.name
     assert stored_path.exists(), "run `make smoke-notebooks`"
-    stored = read_notebook(stored_path)
+    stored = nbformat.read(stored_path, as_version=4)
     cells = [cell for cell in stored.cells if INJECTED_TAG not in cell.metadata.get("tags", [])]
     sources = [(cell.cell_type, cell.source) for cell in cells]
-    expected = [(cell.cell_type, cell.source) for cell in read_notebook(path).cells]
+    expected = [(cell.cell_type, cell.source) for cell in nbformat.read(path, as_version=4).cells]
     assert sources == expected, "run `make smoke-notebooks`"
 
 
@@ -125,7 +121,7 @@ def test_stored_smoke_run_is_of_this_notebook(path):
 def test_stored_smoke_run_has_something_to_compare(path):
     # nbval compares nothing where a cell has no execution count or no output.
     marked = [
-        cell for cell in read_notebook(SMOKE_NOTEBOOKS / path.name).cells if MARK in cell.source
+        cell for cell in nbformat.read(SMOKE_NOTEBOOKS / path.name, as_version=4).cells if MARK in cell.source
     ]
     assert marked, f"{path.stem} has no cell with {MARK}"
     for cell in marked:
@@ -153,7 +149,7 @@ def sanitized(cell: nbformat.NotebookNode) -> list[str]:
 def test_gives_what_it_gave_before(path, smoke_results):
     """On the one smoke run that all tests here read; nbval runs all of them again where time is no matter."""
     executed, stored = (
-        [cell for cell in read_notebook(folder / path.name).cells if MARK in cell.source]
+        [cell for cell in nbformat.read(folder / path.name, as_version=4).cells if MARK in cell.source]
         for folder in (smoke_results / "notebooks", SMOKE_NOTEBOOKS)
     )
     assert list(map(sanitized, executed)) == list(map(sanitized, stored))
@@ -182,7 +178,7 @@ def test_nbval_sees_a_changed_output_and_only_that(write_notebook, tmp_path):
     stored = output / "notebooks" / "01.ipynb"
 
     def outcome(replaced: dict[str, str]) -> str:
-        notebook = read_notebook(stored)
+        notebook = nbformat.read(stored, as_version=4)
         for cell in notebook.cells[-len(printing) :]:
             text = cell.outputs[0].text.rstrip()
             cell.outputs[0].text = replaced.get(text, text) + "\n"

@@ -95,11 +95,7 @@ def test_missing_images_are_counted_and_named(root: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "lines", "message"),
     [
-        (
-            "TrainTestLabels/Labels_sky_Test.txt",
-            "01",
-            "sky_Test.txt has 2 lines, but the list .* 3",
-        ),
+        ("TrainTestLabels/Labels_sky_Test.txt", "01", "sky_Test.txt has 2 lines, but the list .* 3"),
         ("TrainTestLabels/Labels_sky_Test.txt", "0100", "has 4 lines"),
         ("TrainTestLabels/Labels_sky_Test.txt", "012", "sky_Test.txt, line 3 says '2'"),
         ("TrainTestLabels/Labels_sky_Test.txt", ("0", "1 0", "0"), "line 2 says '1 0'"),

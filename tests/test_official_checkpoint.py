@@ -19,15 +19,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from comc_utils.datasets.coco500 import load_array
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import LinearClassifier
-from comc_utils.method.official_checkpoint import (
-    load_official_classifier,
-    load_official_label_embeddings,
-)
+from comc_utils.method.official_checkpoint import load_official_classifier, load_official_label_embeddings
 from comc_utils.sentences.labels import COCO
 
-LOADERS = pytest.mark.parametrize(
-    "load", [load_official_classifier, load_official_label_embeddings]
-)
+LOADERS = pytest.mark.parametrize("load", [load_official_classifier, load_official_label_embeddings])
 
 
 # The published files
@@ -255,10 +250,7 @@ def test_other_content_is_no_classifier(tmp_path, content, message) -> None:
         (torch.ones(2, 3, 4), r"shape \(2, 3, 4\)"),
         (torch.eye(2).long(), r"torch\.int64"),
         (torch.tensor([[1.0, 0.0], [float("nan"), 1.0]]), "Row 1 .* NaN or infinity"),
-        (
-            torch.tensor([[1.0, 0.0], [0.0, 1.002]]),
-            r"Row 1 .* has the norm 1\.002; .* unit vectors",
-        ),
+        (torch.tensor([[1.0, 0.0], [0.0, 1.002]]), r"Row 1 .* has the norm 1\.002; .* unit vectors"),
         (torch.zeros(1, 3), "Row 0 .* has the norm 0"),
     ],
 )

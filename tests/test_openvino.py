@@ -15,8 +15,7 @@ from comc_utils.errors import CoMCError
 from comc_utils.sources import load_experiment
 
 needs_openvino = pytest.mark.skipif(
-    importlib.util.find_spec("openvino") is None,
-    reason="OpenVINO is not installed: pip install openvino",
+    importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed: pip install openvino"
 )
 
 

@@ -106,14 +106,7 @@ def test_the_manifest_holds_settings_and_what_was_left_in_order(tmp_path):
     from comc_utils.notebooks.figures import MAIN
 
     settings = {"SEED": 3, "SIZES": [1, 2], "FILES": ["/somewhere/a.jsonl"], "SEARCH": False}
-    ignored = {
-        "MAIN": MAIN,
-        "RELEASED": RELEASED,
-        "TAU": None,
-        "CORPORA": [],
-        "seed": 1,
-        "AXES": plt,
-    }
+    ignored = {"MAIN": MAIN, "RELEASED": RELEASED, "TAU": None, "CORPORA": [], "seed": 1, "AXES": plt}
     given = {"PROFILE": "miniworld", "RESULTS": str(tmp_path), "SMOKE": False, "DATA": "/data"}
     for _ in range(2):  # a second run begins anew
         outputs = begin("07_example", given | settings | ignored)
@@ -174,12 +167,7 @@ def test_what_follows_a_skip_does_nothing_until_the_next_beginning(tmp_path, mon
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
 
     def run_all(profile: str) -> str:
-        for cell in (
-            f"# Which data\nPROFILE = '{profile}'",
-            SKIP,
-            "print('after', PROFILE)",
-            "1 / 0",
-        ):
+        for cell in (f"# Which data\nPROFILE = '{profile}'", SKIP, "print('after', PROFILE)", "1 / 0"):
             shell.run_cell(cell)
         return capsys.readouterr().out
 

@@ -7,13 +7,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from comc_utils.method.presets import (
-    PAPER,
-    RELEASED,
-    SWITCHES,
-    switched,
-    with_equal_steps,
-)
+from comc_utils.method.presets import PAPER, RELEASED, SWITCHES, switched, with_equal_steps
 
 
 def test_paper_numbers() -> None:

@@ -12,23 +12,9 @@ from tasks import task_of
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from comc_utils.baselines import (
-    CoOp,
-    CoOpDpt,
-    DualCoOp,
-    Sgd,
-    TaiDpt,
-    dual_coop,
-    zero_shot_scores,
-)
+from comc_utils.baselines import CoOp, CoOpDpt, DualCoOp, Sgd, TaiDpt, dual_coop, zero_shot_scores
 from comc_utils.baselines.dual_coop import presence_logits
-from comc_utils.baselines.prompts import (
-    ALL,
-    PromptTower,
-    pool_regions,
-    pool_tokens,
-    random_contexts,
-)
+from comc_utils.baselines.prompts import ALL, PromptTower, pool_regions, pool_tokens, random_contexts
 from comc_utils.clip import Clip, ImageEmbeddings, load_clip
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import ranking_loss
@@ -111,9 +97,7 @@ def test_tai_dpt_equals_its_equations(clip: Clip, text: LabelledText) -> None:
             assert local[row, c] == pytest.approx(float((4 * cosines * weights).sum()), abs=1e-4)
 
 
-def test_tai_dpt_scores_images_by_its_equations(
-    clip: Clip, text: LabelledText, images: LabelledImages
-) -> None:
+def test_tai_dpt_scores_images_by_its_equations(clip: Clip, text: LabelledText, images: LabelledImages) -> None:
     method = TaiDpt(training=replace(TaiDpt().training, epochs=0))
     task = task_of(clip, NAMES, text=text)
     fitted = method.fit(task, seed=3)
@@ -131,9 +115,7 @@ def test_tai_dpt_scores_images_by_its_equations(
 
 
 @pytest.mark.parametrize("method", [TaiDpt, CoOp, CoOpDpt, DualCoOp])
-def test_only_contexts_learn(
-    clip: Clip, text: LabelledText, images: LabelledImages, method: type
-) -> None:
+def test_only_contexts_learn(clip: Clip, text: LabelledText, images: LabelledImages, method: type) -> None:
     before = {name: tensor.clone() for name, tensor in clip.model.state_dict().items()}
     task = task_of(clip, NAMES, text=text, images=images)
     start = method(training=replace(ONE_STEP, epochs=0), n_context=4).fit(task, seed=0)
@@ -184,23 +166,18 @@ def test_coop_learns_to_rank_its_images(clip: Clip, images: LabelledImages) -> N
 def test_dual_coop_aggregates_as_its_code_does() -> None:
     generator = torch.Generator().manual_seed(0)
     local, present, absent = (
-        normalize(torch.randn(*shape, 8, generator=generator), dim=-1)
-        for shape in ((2, 5), (3,), (3,))
+        normalize(torch.randn(*shape, 8, generator=generator), dim=-1) for shape in ((2, 5), (3,), (3,))
     )
     logits = presence_logits(local, present, absent, sharpness=20.0, scale=100.0)
     for n in range(2):
         for c in range(3):
             weights = (20 * local[n] @ present[c]).softmax(dim=0)
-            both = [
-                5 * (20 * local[n] @ prompt * weights).sum() for prompt in (absent[c], present[c])
-            ]
+            both = [5 * (20 * local[n] @ prompt * weights).sum() for prompt in (absent[c], present[c])]
             probability = torch.stack(both).softmax(dim=0)[1]
             assert logits[n, c].sigmoid() == pytest.approx(float(probability), rel=1e-4)
 
 
-def test_dual_coop_takes_as_many_vectors_as_there_is_room_for(
-    clip: Clip, images: LabelledImages
-) -> None:
+def test_dual_coop_takes_as_many_vectors_as_there_is_room_for(clip: Clip, images: LabelledImages) -> None:
     task = task_of(clip, ("zebra", "traffic light"), images=images)
     method = DualCoOp(training=replace(ONE_STEP, epochs=0), n_context=77)
     fitted = method.fit(task, seed=0)
@@ -285,14 +262,10 @@ def test_dual_coop_compares_logits_with_the_labels_of_the_same_classes(clip, ima
     monkeypatch.setattr(
         PromptTower,
         "embed",
-        lambda self, contexts, classes=ALL: (
-            chosen.append(classes) or embed(self, contexts, classes)
-        ),
+        lambda self, contexts, classes=ALL: chosen.append(classes) or embed(self, contexts, classes),
     )
     monkeypatch.setattr(
-        dual_coop,
-        "asymmetric_loss",
-        lambda logits, of, **rest: compared.append(of) or loss(logits, of, **rest),
+        dual_coop, "asymmetric_loss", lambda logits, of, **rest: compared.append(of) or loss(logits, of, **rest)
     )
     task = task_of(clip, NAMES, images=replace(images, labels=labels))
     training = replace(ONE_STEP, epochs=4)

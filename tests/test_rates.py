@@ -53,9 +53,7 @@ def test_a_search_is_stored_and_taken_again(folder):
     stored = json.loads((folder / "miniworld.json").read_text(encoding="utf-8"))
     assert [*stored["11_rivals"]["LabelEM"]] == ["0.1", "1", "10", "100"]
     for options in ({}, {"backbone": "miniworld-RN-small"}, {"openvino": True}):
-        again = rates.searched_rates(
-            experiment(**options), "11_rivals", METHODS, search, search=False
-        )
+        again = rates.searched_rates(experiment(**options), "11_rivals", METHODS, search, search=False)
         pd.testing.assert_frame_equal(again, found, check_exact=True)
     assert len(search.asked) == 8
 
@@ -124,18 +122,14 @@ def test_a_part_or_a_variant_of_a_profile_searches_and_stores_nothing(folder, op
     before = (folder / "miniworld.json").read_bytes()
     for asked in (False, True):
         search = Search()
-        found = rates.searched_rates(
-            experiment(**options), "11_rivals", METHODS, search, search=asked
-        )
+        found = rates.searched_rates(experiment(**options), "11_rivals", METHODS, search, search=asked)
         factors = [1.0, 10.0] if "smoke" in options else FACTORS
         assert [*found.columns] == factors and len(search.asked) == 2 * len(factors)
     assert (folder / "miniworld.json").read_bytes() == before
 
 
 def test_nothing_that_learns_gives_an_empty_table():
-    found = rates.searched_rates(
-        experiment(), "11_rivals", [ZeroShotClip()], Search(), search=False
-    )
+    found = rates.searched_rates(experiment(), "11_rivals", [ZeroShotClip()], Search(), search=False)
     assert found.shape == (0, 4) and found.idxmax(axis=1).to_dict() == {}
 
 

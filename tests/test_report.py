@@ -63,9 +63,7 @@ def faults(browser: Browser, path: Path, width: int = 1200) -> list[str]:
     rows = page.locator("table.claims tbody tr")
     cells = "all => all.map(r => [...r.querySelectorAll('.verdict')].map(v => v.innerText.trim()))"
     verdicts = rows.evaluate_all(cells)
-    found += [
-        f"row {i}: {v}" for i, v in enumerate(verdicts) if len(v) != 1 or v[0] not in VERDICTS
-    ]
+    found += [f"row {i}: {v}" for i, v in enumerate(verdicts) if len(v) != 1 or v[0] not in VERDICTS]
     if len(verdicts) != len(CLAIMS):
         found.append(f"{len(verdicts)} rows for {len(CLAIMS)} claims")
     targets = "all => all.map(a => a.getAttribute('href')).filter(h => h.startsWith('#'))"
@@ -102,11 +100,7 @@ def folder(tmp_path: Path) -> Path:
     outputs.table(table, "methods", "Zero-shot methods", paper_table=1)
     wide = pd.DataFrame({f"a long name, number {i}": [0.1234, np.nan] * 20 for i in range(12)})
     outputs.table(wide.assign(text="<b>&"), "per_class", "Each class")
-    cells = [
-        nbformat.v4.new_markdown_cell(
-            "# 03 · Inference\n\n**Question.** Does it\nsee?\n\nNo matter."
-        ),
-    ]
+    cells = [nbformat.v4.new_markdown_cell("# 03 · Inference\n\n**Question.** Does it\nsee?\n\nNo matter.")]
     (folder / "notebooks").mkdir()
     executed = nbformat.v4.new_notebook(cells=cells)
     nbformat.write(executed, folder / "notebooks" / "03_inference.ipynb")

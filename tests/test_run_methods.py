@@ -181,9 +181,7 @@ def test_text_towers_that_take_no_vectors_are_known(tmp_path, monkeypatch):
     assert not experiment.lacks(TaiDpt)
     monkeypatch.setattr("comc_utils.sources.towers.is_causal", lambda model: False)
     assert "learned vectors" in tiny(tmp_path).lacks(TaiDpt)
-    with pytest.raises(
-        CoMCError, match="TaI-DPT needs what the embedded world does not have: a text"
-    ):
+    with pytest.raises(CoMCError, match="TaI-DPT needs what the embedded world does not have: a text"):
         tiny(tmp_path).fit(TaiDpt())
 
 

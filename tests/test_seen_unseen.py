@@ -149,9 +149,10 @@ def test_seen_classes_are_learned_and_seeds_matter(task: Task, method: type) -> 
     assert rank_net_loss(scores(30, 0), labels) < 0.5 * rank_net_loss(scores(0, 0), labels)
     assert torch.equal(scores(2, 0), scores(2, 0))
     assert not torch.equal(scores(2, 0), scores(2, 1))
-    assert method().fit(replace(task, images=task.images), seed=0).score(
-        task.images.embeddings
-    ).shape == (40, 3)
+    assert method().fit(replace(task, images=task.images), seed=0).score(task.images.embeddings).shape == (
+        40,
+        3,
+    )
 
 
 def test_a_linear_fast0tag() -> None:

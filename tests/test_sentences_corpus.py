@@ -93,8 +93,7 @@ def test_impossible_draws(arguments: tuple[list[str], int, int], message: str) -
 
 
 @pytest.mark.parametrize(
-    ("names", "listing"),
-    [(["dog"], "dog"), (["dog", "car"], "dog and car"), (["a", "b", "c"], "a, b and c")],
+    ("names", "listing"), [(["dog"], "dog"), (["dog", "car"], "dog and car"), (["a", "b", "c"], "a, b and c")]
 )
 def test_prompt_words(names: list[str], listing: str) -> None:
     paper = "Please make a brief sentence to describe a photo that contains"
@@ -208,10 +207,7 @@ def test_corpora_are_called_by_file_and_writer(tmp_path) -> None:
     paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
     for path, records in zip(paths, (RECORDS, mixed), strict=True):
         write_corpus(path, records)
-    assert read_corpora(map(str, paths)) == {
-        "a (by test)": RECORDS,
-        "b (by test, other)": mixed,
-    }
+    assert read_corpora(map(str, paths)) == {"a (by test)": RECORDS, "b (by test, other)": mixed}
     assert read_corpora([]) == {}
     (tmp_path / "copy").mkdir()
     write_corpus(tmp_path / "copy" / "a.jsonl", RECORDS)

@@ -46,14 +46,7 @@ def test_slices_are_the_rows_and_nothing_is_computed_twice(tmp_path):
     for name, whole in (("local", LOCAL), ("global", GLOBAL)):
         sharded = stored[name]
         assert (len(sharded), sharded.shape, sharded.dtype) == (N, whole.shape, whole.dtype)
-        for rows in (
-            slice(0, N),
-            slice(0, 5),
-            slice(3, 12),
-            slice(20, 99),
-            slice(7, 7),
-            slice(-2, None),
-        ):
+        for rows in (slice(0, N), slice(0, 5), slice(3, 12), slice(20, 99), slice(7, 7), slice(-2, None)):
             assert torch.equal(sharded[rows], whole[rows])
     again = Tower()
     assert torch.equal(store(tmp_path, again)["local"][:], LOCAL)
@@ -77,9 +70,7 @@ def test_a_damaged_shard_is_noticed_when_it_is_read_and_computed_again(tmp_path)
     tower = Tower()
     stored = store(tmp_path, tower)
     assert tower.asked == []
-    with pytest.warns(
-        UserWarning, match="cannot be used .its checksum differs.; computing them again"
-    ):
+    with pytest.warns(UserWarning, match="cannot be used .its checksum differs.; computing them again"):
         assert torch.equal(stored["global"][:], GLOBAL)
     assert [rows.start for rows in tower.asked] == [15]
 
@@ -90,9 +81,7 @@ def test_rows_in_any_order_and_each_file_checked_once(tmp_path, monkeypatch):
     checks = []
     get = EmbeddingCache.get
     monkeypatch.setattr(
-        EmbeddingCache,
-        "get",
-        lambda *of, check: (checks.append(check), get(*of, check=check))[1],
+        EmbeddingCache, "get", lambda *of, check: (checks.append(check), get(*of, check=check))[1]
     )
     places = np.array([22, 0, 7, 7, 14])
     for name, whole in (("local", LOCAL), ("global", GLOBAL)):

@@ -76,9 +76,7 @@ def test_difficult_pairs_must_fit_the_labels(root: Path) -> None:
     images = load_voc2007(root)
     with pytest.raises(CoMCError, match="difficult pair of data set VOC2007.*is labelled 1"):
         replace(images, difficult=images.labels)
-    with pytest.raises(
-        CoMCError, match=r"difficult pairs of .* shape \[3, 20\], expected \[4, 20\]"
-    ):
+    with pytest.raises(CoMCError, match=r"difficult pairs of .* shape \[3, 20\], expected \[4, 20\]"):
         replace(images, difficult=images.labels[:3])
 
 

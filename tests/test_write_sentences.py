@@ -173,10 +173,7 @@ def test_key_reaches_nothing(
 
 @pytest.mark.parametrize("fault", ["401", "404"])
 def test_lasting_fault_stops_at_once(
-    server: LanguageModelServer,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    fault: str,
+    server: LanguageModelServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
 ) -> None:
     server.fault = lambda number: fault if number >= 20 else ""
     assert main(words(server, tmp_path / "c.jsonl", 500, "--concurrency", "4")) == 2
@@ -196,9 +193,7 @@ def test_fault_that_lasts_ends_the_run(tmp_path: Path) -> None:
         raise PassingFaultError("HTTP 503")
 
     model = Scripted(down)
-    with pytest.raises(
-        CoMCError, match="HTTP 503, 3 times for one instruction.*run the same command"
-    ):
+    with pytest.raises(CoMCError, match="HTTP 503, 3 times for one instruction.*run the same command"):
         write(model, tmp_path, 5, patience=replace(SOON, tries=3))
     assert len(model.asked) == 3
 
@@ -272,9 +267,7 @@ def test_budget_of_requests_ends_well_and_goes_on(
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_budget_of_tokens_is_never_passed(tmp_path: Path, concurrency: int) -> None:
-    outcome = write(
-        Scripted(good, concurrency=concurrency), tmp_path, 100, budget=Budget(max_tokens=500)
-    )
+    outcome = write(Scripted(good, concurrency=concurrency), tmp_path, 100, budget=Budget(max_tokens=500))
     assert outcome.stopped_by == "tokens"
     # 20 tokens an answer; a question is only asked if its longest answer fits in.
     assert 300 <= outcome.tokens <= 500
@@ -331,9 +324,7 @@ def test_longer_corpus_goes_on_and_a_shorter_one_asks_nothing(tmp_path: Path) ->
         ({"class_names": ("dog",)}, "its class_names are others now"),
     ],
 )
-def test_journal_of_another_run_is_refused(
-    tmp_path: Path, changed: dict[str, Any], message: str
-) -> None:
+def test_journal_of_another_run_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     origin = Origin("scripted", {"temperature": 0}, "VOC2007", VOC2007.class_names, 0)
     path = tmp_path / "c.answers.jsonl"
     with Journal(path, origin):

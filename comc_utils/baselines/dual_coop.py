@@ -54,11 +54,7 @@ class PresencePrompts:
         local = need_regions(images, DualCoOp.name)
         chunks = [
             presence_logits(
-                local[first : first + _CHUNK].float(),
-                self.present,
-                self.absent,
-                self.sharpness,
-                self.scale,
+                local[first : first + _CHUNK].float(), self.present, self.absent, self.sharpness, self.scale
             )
             for first in range(0, len(images), _CHUNK)
         ]

@@ -51,9 +51,7 @@ class DualPrompts:
         if local is None:
             return self.scale * whole
         pooled = [
-            pool_regions(
-                local[first : first + _CHUNK].float() @ self.local_prompts.T, self.sharpness
-            )
+            pool_regions(local[first : first + _CHUNK].float() @ self.local_prompts.T, self.sharpness)
             for first in range(0, len(whole), _CHUNK)
         ]
         return self.scale * (whole + torch.cat(pooled)) / 2

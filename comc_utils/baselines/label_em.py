@@ -76,9 +76,7 @@ class LabelEM(LearnsBySgd):
         def loss_of(weights: Sequence[Tensor], rows: Tensor) -> Tensor:
             return weighted_ranking_loss(x[rows] @ weights[0] @ seen.T, images.labels[rows])
 
-        (weight,), history = self.training.minimise(
-            [start], loss_of, len(x), seed=seed, progress=progress
-        )
+        (weight,), history = self.training.minimise([start], loss_of, len(x), seed=seed, progress=progress)
         return Learned({"weight": weight}, history)
 
     def recogniser(self, learned: Learned, task: Task) -> BilinearMatch:

@@ -111,18 +111,14 @@ def random_contexts(
     return 0.02 * torch.randn(n_contexts, n_vectors, width, generator=generator)
 
 
-def embed_learned(
-    learned: Learned, task: Task, method: str
-) -> Float[Tensor, "n_contexts n_labels d"]:
+def embed_learned(learned: Learned, task: Task, method: str) -> Float[Tensor, "n_contexts n_labels d"]:
     """Embed a task's classes behind learned ``contexts``, without a gradient."""
     tower = PromptTower(task.need_clip(method), task.class_names)
     with torch.no_grad():
         return tower.embed(learned.tensors["contexts"])
 
 
-def pool_regions(
-    cosines: Float[Tensor, "n k n_labels"], sharpness: float
-) -> Float[Tensor, "n n_labels"]:
+def pool_regions(cosines: Float[Tensor, "n k n_labels"], sharpness: float) -> Float[Tensor, "n n_labels"]:
     """Average cosines over an image's regions, each class looking where it matches best.
 
     Parameters

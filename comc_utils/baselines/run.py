@@ -99,9 +99,7 @@ class Trained:
         images = self.images() if images is None else images
         if len(self.folds) == 1:
             return self.recognisers[0].score(images).numpy()
-        parts = [
-            r.score(images[rows]) for r, rows in zip(self.recognisers, self.folds, strict=True)
-        ]
+        parts = [r.score(images[rows]) for r, rows in zip(self.recognisers, self.folds, strict=True)]
         return torch.cat(parts)[np.argsort(np.concatenate(self.folds))].numpy()
 
     def components(self, *, tau: float | None = None) -> ScoreComponents:
@@ -121,8 +119,7 @@ class Trained:
         if len(self.folds) == 1:
             return self.recognisers[0].components(images, tau=tau)
         parts = [
-            r.components(images[rows], tau=tau)
-            for r, rows in zip(self.recognisers, self.folds, strict=True)
+            r.components(images[rows], tau=tau) for r, rows in zip(self.recognisers, self.folds, strict=True)
         ]
         return ScoreComponents.concatenate(parts, np.concatenate(self.folds).tolist())
 
@@ -158,9 +155,7 @@ def learn(
     if source is LearnsFrom.NOTHING:
         return Learned(), 0.0
     from_text = source is LearnsFrom.SENTENCES
-    seen = replace(
-        task, text=task.text if from_text else None, images=None if from_text else task.images
-    )
+    seen = replace(task, text=task.text if from_text else None, images=None if from_text else task.images)
     shown = task.need_text(method.name) if from_text else task.need_images(method.name)
     key = {
         "what": "learned",
@@ -186,9 +181,7 @@ def learn(
 
     stored = cache.get(key, compute)
     tensors = {
-        name.removeprefix("learned "): tensor
-        for name, tensor in stored.items()
-        if name.startswith("learned ")
+        name.removeprefix("learned "): tensor for name, tensor in stored.items() if name.startswith("learned ")
     }
     history = [
         EpochRecord(epoch=int(epoch), loss=loss, learning_rate=rate)
@@ -206,9 +199,7 @@ def _code_of(method: type[Method]) -> str:
 
 
 def search_rates(
-    methods: Iterable[Method],
-    score: Callable[[Method], float],
-    factors: Sequence[float] = RATE_FACTORS,
+    methods: Iterable[Method], score: Callable[[Method], float], factors: Sequence[float] = RATE_FACTORS
 ) -> pd.DataFrame:
     """Try learning rates, the same factors of the default for every method that learns.
 

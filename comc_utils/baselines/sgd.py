@@ -65,10 +65,7 @@ class Sgd:
             loss_of,
             n_examples,
             optimizer=partial(
-                torch.optim.SGD,
-                lr=self.learning_rate,
-                momentum=self.momentum,
-                weight_decay=self.weight_decay,
+                torch.optim.SGD, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
             ),
             rate=partial(learning_rate, self),
             epochs=self.epochs,

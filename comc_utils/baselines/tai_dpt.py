@@ -10,12 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from comc_utils.baselines.dual_prompts import DualPrompts
-from comc_utils.baselines.prompts import (
-    PromptTower,
-    embed_learned,
-    pool_tokens,
-    random_contexts,
-)
+from comc_utils.baselines.prompts import PromptTower, embed_learned, pool_tokens, random_contexts
 from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import ranking_loss
@@ -45,9 +40,7 @@ class TaiDpt(LearnsBySgd):
     github.com/guozix/TaI-DPT, commit 1333eca.
     """
 
-    training: Sgd = field(
-        default_factory=lambda: Sgd(learning_rate=1e-4, epochs=20, batch_size=512)
-    )
+    training: Sgd = field(default_factory=lambda: Sgd(learning_rate=1e-4, epochs=20, batch_size=512))
     n_context: int = 16
     scale: float = 4.0
     text_sharpness: float = 50.0
@@ -73,9 +66,7 @@ class TaiDpt(LearnsBySgd):
         """
         text = task.need_text(self.name)
         if text.tokens is None:
-            raise CoMCError(
-                f"{self.name} looks at single tokens; give the text with them (tokens=...)."
-            )
+            raise CoMCError(f"{self.name} looks at single tokens; give the text with them (tokens=...).")
         tower = PromptTower(task.need_clip(self.name), task.class_names)
         start = random_contexts(2, self.n_context, tower.width, seed=seed)
 

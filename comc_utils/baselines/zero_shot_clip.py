@@ -47,10 +47,7 @@ class ZeroShotClip(Method):
 
 
 def zero_shot_scores(
-    global_embeddings: Float[Tensor, "n d"],
-    label_embeddings: Float[Tensor, "n_labels d"],
-    *,
-    scale: float,
+    global_embeddings: Float[Tensor, "n d"], label_embeddings: Float[Tensor, "n_labels d"], *, scale: float
 ) -> Float[Tensor, "n n_labels"]:
     """Score images by their similarity to label prompts.
 

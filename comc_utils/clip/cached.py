@@ -103,9 +103,7 @@ class CachedClip:
         key = self.key("tokens") | {"texts": hash_texts(texts)}
         return TokenEmbeddings(**self.cache.get(key, compute))
 
-    def embed_images(
-        self, images: ImagesOnDemand, *, resize: Literal["crop", "plain"]
-    ) -> ImageEmbeddings:
+    def embed_images(self, images: ImagesOnDemand, *, resize: Literal["crop", "plain"]) -> ImageEmbeddings:
         """Unit vectors of images, from the cache where they are there.
 
         Many are embedded and kept in shards: a stop loses one. Where local embeddings would fill memory they

@@ -58,9 +58,7 @@ class ImageEmbeddings:
         # A list would be read as one index a dimension.
         rows = rows if isinstance(rows, slice) else torch.as_tensor(np.asarray(rows))
         return ImageEmbeddings(
-            self.global_[rows],
-            None if self.local is None else self.local[rows],
-            self.with_position[rows],
+            self.global_[rows], None if self.local is None else self.local[rows], self.with_position[rows]
         )
 
     def whole(self, *, positional_embedding: bool) -> Float[Tensor, "n d"]:
@@ -110,9 +108,7 @@ def make_image_tower(
         )
 
     def embed(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        whole, regions = (
-            vit_features(visual, pixels) if local else (model.encode_image(pixels), None)
-        )
+        whole, regions = vit_features(visual, pixels) if local else (model.encode_image(pixels), None)
         return whole, whole, regions
 
     return embed
@@ -177,9 +173,7 @@ def _queue_batch(
         return embeddings, done
 
 
-def _wait_for(
-    embeddings: list[Tensor | None], done: torch.cuda.Event | None
-) -> list[Tensor | None]:
+def _wait_for(embeddings: list[Tensor | None], done: torch.cuda.Event | None) -> list[Tensor | None]:
     if done is not None:
         done.synchronize()
     return embeddings
@@ -265,8 +259,7 @@ def open_rgb(images: Sequence[Image.Image], index: int) -> Image.Image:
         image = images[index]
     if not isinstance(image, Image.Image):
         raise CoMCError(
-            f"Item {index} of the images is of type {type(image).__name__}; "
-            "give a sequence of PIL images."
+            f"Item {index} of the images is of type {type(image).__name__}; give a sequence of PIL images."
         )
     filename = getattr(image, "filename", "")
     with image_errors(f"{what} ({filename})" if filename else what):

@@ -126,15 +126,11 @@ def _model_config(name: str) -> dict[str, Any]:
     if name not in names:
         similar = difflib.get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(similar)}? " if similar else ""
-        raise CoMCError(
-            f"Unknown model {name!r}: {hint}open_clip.list_models() shows all {len(names)} names."
-        )
+        raise CoMCError(f"Unknown model {name!r}: {hint}open_clip.list_models() shows all {len(names)} names.")
     return open_clip.get_model_config(name)
 
 
-def _check_tag_activation(
-    name: str, weights: str, config: Mapping[str, Any], tag: Mapping[str, Any]
-) -> None:
+def _check_tag_activation(name: str, weights: str, config: Mapping[str, Any], tag: Mapping[str, Any]) -> None:
     trained_with_quick_gelu = tag.get("quick_gelu", False)
     if trained_with_quick_gelu == config.get("quick_gelu", False):
         return
@@ -176,11 +172,7 @@ def _read_tag(name: str, weights: str, tag: Mapping[str, Any]) -> tuple[WeightsF
 
 
 def _build_model(
-    name: str,
-    tag: Mapping[str, Any],
-    device: str | torch.device,
-    seed: int = 0,
-    image_size: int | None = None,
+    name: str, tag: Mapping[str, Any], device: str | torch.device, seed: int = 0, image_size: int | None = None
 ) -> nn.Module:
     # open_clip initialises from torch's global generator; the fork gives the caller's state back.
     with _quiet_logging(), torch.random.fork_rng(devices=[]):
@@ -241,11 +233,7 @@ def _load_tensors(model: nn.Module, name: str, path: Path, tensors: Mapping[str,
 
 
 def _at_image_size(
-    model: nn.Module,
-    name: str,
-    tag: Mapping[str, Any],
-    device: str | torch.device,
-    image_size: int,
+    model: nn.Module, name: str, tag: Mapping[str, Any], device: str | torch.device, image_size: int
 ) -> nn.Module:
     """Give the model for another input size, with the same weights."""
     visual = model.visual
@@ -288,8 +276,7 @@ def _matching_tokenizer(
         # As above: the tokenizer may be transformers', from the network.
         except Exception as error:
             raise CoMCError(
-                f"The tokenizer of model {name!r} could not be made ({error}); pass one as "
-                "`tokenizer`."
+                f"The tokenizer of model {name!r} could not be made ({error}); pass one as `tokenizer`."
             ) from error
     given, expected = getattr(tokenizer, "vocab_size", None), getattr(model, "vocab_size", None)
     if None not in (given, expected) and given != expected:

@@ -15,12 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from comc_utils.clip.image import (
-    ImageEmbeddings,
-    embed_batches,
-    make_image_tower,
-    make_transforms,
-)
+from comc_utils.clip.image import ImageEmbeddings, embed_batches, make_image_tower, make_transforms
 from comc_utils.clip.reading import read_batches
 from comc_utils.clip.text import (
     count_truncated,
@@ -150,10 +145,7 @@ class Clip:
         # Allocated outside inference mode: a classifier is trained on these, which torch refuses
         # for tensors made inside it.
         embeddings = torch.empty(len(distinct), self.embedding_dim)
-        with (
-            torch.inference_mode(),
-            tqdm(total=len(distinct), desc="sentences", disable=not progress) as bar,
-        ):
+        with torch.inference_mode(), tqdm(total=len(distinct), desc="sentences", disable=not progress) as bar:
             for batch in split_by_tokens(lengths, batch_size, batch_tokens):
                 cut = tokens[batch, : int(lengths[batch].max())].to(self.device)
                 embeddings[batch] = normalize(text_features(self.model, cut), dim=-1).cpu()
@@ -322,6 +314,4 @@ def _check_texts(texts: Sequence[str]) -> None:
         raise CoMCError("There are no sentences to embed; give at least one.")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise CoMCError(
-                f"Sentence {index} is of type {type(text).__name__}; give strings only."
-            )
+            raise CoMCError(f"Sentence {index} is of type {type(text).__name__}; give strings only.")

@@ -99,9 +99,7 @@ def read_batches(
 
 
 class _Crops(Dataset):
-    def __init__(
-        self, images: Sequence[Image.Image], crop: Callable[[Image.Image], Tensor]
-    ) -> None:
+    def __init__(self, images: Sequence[Image.Image], crop: Callable[[Image.Image], Tensor]) -> None:
         self._images = images
         self._crop = crop
 

@@ -64,9 +64,7 @@ def text_lengths(model: nn.Module, tokens: Int[Tensor, "n context"]) -> Int[Tens
     return scores.argmax(dim=-1) + 1
 
 
-def split_by_tokens(
-    lengths: Int[Tensor, " n"], max_texts: int, max_tokens: int
-) -> list[Int[Tensor, " b"]]:
+def split_by_tokens(lengths: Int[Tensor, " n"], max_texts: int, max_tokens: int) -> list[Int[Tensor, " b"]]:
     """Sort texts by length and split them into batches of about as much work.
 
     Parameters
@@ -130,9 +128,7 @@ def text_features(model: nn.Module, tokens: Int[Tensor, "n length"]) -> Float[Te
     return _project(tower, x)
 
 
-def embed_tokens(
-    model: nn.Module, tokens: Int[Tensor, "n length"]
-) -> Float[Tensor, "n length width"]:
+def embed_tokens(model: nn.Module, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n length width"]:
     """Look up the input vectors of token ids, without their positions.
 
     Parameters
@@ -189,9 +185,7 @@ def features_after(
     return _project(tower, x)
 
 
-def token_features(
-    model: nn.Module, tokens: Int[Tensor, "n length"]
-) -> Float[Tensor, "n length d"]:
+def token_features(model: nn.Module, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n length d"]:
     """Run the text tower and keep every token, projected as the end-of-text token is.
 
     Parameters
@@ -255,9 +249,7 @@ def _run_with_prefix(
     return ran, _finish(block, flat, attended).unflatten(0, after.shape[:2])
 
 
-def _project_heads(
-    block: nn.Module, x: Float[Tensor, "n length width"]
-) -> Float[Tensor, "3 n h length c_h"]:
+def _project_heads(block: nn.Module, x: Float[Tensor, "n length width"]) -> Float[Tensor, "3 n h length c_h"]:
     attention = block.attn
     projected = linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
     by_head = projected.unflatten(-1, (3, attention.num_heads, -1))  # (n, length, 3, h, c_h)

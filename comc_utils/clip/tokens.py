@@ -33,9 +33,7 @@ class TokenEmbeddings:
     def _starts(self) -> Int[Tensor, " m"]:
         return self.lengths.cumsum(0) - self.lengths
 
-    def of(
-        self, rows: Int[Tensor, " b"]
-    ) -> tuple[Float[Tensor, "n_tokens d"], Int[Tensor, " n_tokens"]]:
+    def of(self, rows: Int[Tensor, " b"]) -> tuple[Float[Tensor, "n_tokens d"], Int[Tensor, " n_tokens"]]:
         """Take the tokens of some sentences.
 
         Parameters

@@ -38,14 +38,12 @@ def vit_features(
     """
     if visual.attn_pool is not None:
         raise CoMCError(
-            "This vision transformer pools by attention and has no patch embeddings; "
-            "use local=False."
+            "This vision transformer pools by attention and has no patch embeddings; use local=False."
         )
     last = visual.transformer.resblocks[-1]
     if not isinstance(last, ResidualAttentionBlock):
         raise CoMCError(
-            f"The last block is a {type(last).__name__}, whose value path is not known; "
-            "use local=False."
+            f"The last block is a {type(last).__name__}, whose value path is not known; use local=False."
         )
     # The patches as they enter the last block.
     output = visual.forward_intermediates(pixels, indices=[-2], output_fmt="NLC")
@@ -53,9 +51,7 @@ def vit_features(
     return output["image_features"], visual.ln_post(patches) @ visual.proj
 
 
-def _value_path(
-    block: ResidualAttentionBlock, x: Float[Tensor, "n k width"]
-) -> Float[Tensor, "n k width"]:
+def _value_path(block: ResidualAttentionBlock, x: Float[Tensor, "n k width"]) -> Float[Tensor, "n k width"]:
     """Run a block with its attention replaced by each token's own value.
 
     The residual connection and the MLP stay, as in MaskCLIP: the projection into the embedding

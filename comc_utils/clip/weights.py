@@ -92,8 +92,7 @@ def read_weights(path: Path) -> WeightsFile:
         or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
     ):
         raise CoMCError(
-            f"Weights file {path} holds no state dict of named tensors; give a file with CLIP's "
-            "weights."
+            f"Weights file {path} holds no state dict of named tensors; give a file with CLIP's weights."
         )
     tensors = dict(state)
     if all(name.startswith("module.") for name in tensors):

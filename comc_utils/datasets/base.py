@@ -85,9 +85,7 @@ class MultiLabelImages:
         if self.difficult is not None:
             _check_labels(self.difficult, shape, f"difficult pairs of {place}")
             if (self.difficult & self.labels).any():
-                raise CoMCError(
-                    f"A difficult pair of {place} is labelled 1; it can be only one of both."
-                )
+                raise CoMCError(f"A difficult pair of {place} is labelled 1; it can be only one of both.")
         if not self.fingerprint:
             raise CoMCError(f"The fingerprint of {place} is empty; give a hash of its images.")
 
@@ -126,9 +124,7 @@ class MultiLabelImages:
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Data set {self.name} has images 0 to {len(self) - 1}, not {index}.")
-        what = (
-            f"Image {self.ids[index]} (number {index}) of data set {self.name}, split {self.split},"
-        )
+        what = f"Image {self.ids[index]} (number {index}) of data set {self.name}, split {self.split},"
         with image_errors(what), self.load_image(index) as image:
             return to_rgb(image)
 
@@ -275,9 +271,7 @@ class MultiLabelEmbeddings:
         _check_labels(self.labels, (n, n_classes), f"labels of {place}")
         _check_labels(self.caption_labels, (n, n_classes), f"caption_labels of {place}")
         if len(self.captions) != n:
-            raise CoMCError(
-                f"{place} has {n} ids and {len(self.captions)} captions; give one for each."
-            )
+            raise CoMCError(f"{place} has {n} ids and {len(self.captions)} captions; give one for each.")
         for attribute, rows in (
             ("image_embeddings", n),
             ("caption_embeddings", n),
@@ -371,7 +365,5 @@ def _check_unit(embeddings: Tensor, shape: tuple[int, int], what: str) -> None:
 def draw_pairs(name: str, n_images: int, n_pairs: int, *, seed: int) -> Int[np.ndarray, " n"]:
     """Draw rows of different images; a `CoMCError` where a data set has fewer."""
     if n_pairs > n_images:
-        raise CoMCError(
-            f"Data set {name} has {n_images} image-text pairs, not {n_pairs}; ask for fewer."
-        )
+        raise CoMCError(f"Data set {name} has {n_images} image-text pairs, not {n_pairs}; ask for fewer.")
     return np.random.default_rng(seed).choice(n_images, n_pairs, replace=False)

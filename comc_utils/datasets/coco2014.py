@@ -92,12 +92,7 @@ def load_coco2014(
     if split in _LABELS_PER_IMAGE and unlabelled:
         stated["labels per image"] = _LABELS_PER_IMAGE[split]
     return MultiLabelImages.of_files(
-        files,
-        name="COCO",
-        split=split,
-        class_names=COCO.class_names,
-        labels=labels[files.rows],
-        stated=stated,
+        files, name="COCO", split=split, class_names=COCO.class_names, labels=labels[files.rows], stated=stated
     )
 
 
@@ -168,12 +163,7 @@ def _without_outlines(content: bytes) -> bytes:
     for piece in rest:
         end = piece.find(b'"')
         outline = piece[:end].strip()
-        if (
-            outline[:1] == b":"
-            and outline[-1:] == b","
-            and b"{" not in outline
-            and b"}" not in outline
-        ):
+        if outline[:1] == b":" and outline[-1:] == b"," and b"{" not in outline and b"}" not in outline:
             piece = b":0," + piece[end:]
         pieces.append(piece)
     return _OUTLINE.join(pieces)
@@ -228,9 +218,7 @@ def _labels(
             raise CoMCError(f"{path} has an annotation without a category_id; {_DAMAGED}.")
         image_id, category_id = annotation
         if category_id not in column_of:
-            raise CoMCError(
-                f"{path} has an object of the unknown category {category_id}; {_DAMAGED}."
-            )
+            raise CoMCError(f"{path} has an object of the unknown category {category_id}; {_DAMAGED}.")
         if image_id in row_of:
             labels[row_of[image_id], column_of[category_id]] = 1
         else:

@@ -146,9 +146,7 @@ def load_coco500(
     Liang et al., "Mind the gap" (NeurIPS 2022), whose Figure 1 the embeddings are of.
     """
     if prompt not in LABEL_EMBEDDINGS:
-        raise CoMCError(
-            f"Unknown prompt {prompt!r} of coco500; known: {', '.join(LABEL_EMBEDDINGS)}."
-        )
+        raise CoMCError(f"Unknown prompt {prompt!r} of coco500; known: {', '.join(LABEL_EMBEDDINGS)}.")
     if folder is None:
         folder = cache_dir() / "coco500"
         for file in FILES:
@@ -213,9 +211,7 @@ def load_array(path: str | os.PathLike[str], shape: tuple[int, ...]) -> np.ndarr
 
 def _verify(path: Path, file: PublicFile) -> None:
     if not path.is_file():
-        raise CoMCError(
-            f"{path} is missing; get it from {file.url()}, or give no folder to have it fetched."
-        )
+        raise CoMCError(f"{path} is missing; get it from {file.url()}, or give no folder to have it fetched.")
     actual = sha256_of(path)
     if actual != file.sha256:
         raise CoMCError(

@@ -101,10 +101,7 @@ SOURCES = {
         },
     ),
     "coco2014": Source(
-        mirrors=(
-            "http://images.cocodataset.org",
-            "https://s3.amazonaws.com/images.cocodataset.org",
-        ),
+        mirrors=("http://images.cocodataset.org", "https://s3.amazonaws.com/images.cocodataset.org"),
         archives={
             "val2014": (
                 _COCO_ANNOTATIONS,
@@ -195,9 +192,7 @@ def _source(data_set: str) -> Source:
             f"{NUSWIDE_ADDRESS}."
         )
     if data_set not in SOURCES:
-        raise CoMCError(
-            f"Unknown data set {data_set!r}; to be downloaded are: {', '.join(SOURCES)}."
-        )
+        raise CoMCError(f"Unknown data set {data_set!r}; to be downloaded are: {', '.join(SOURCES)}.")
     return SOURCES[data_set]
 
 
@@ -262,9 +257,7 @@ def _unpack(archive: Archive, folder: Path, *, progress: bool) -> None:
     files = _zip_files if path.suffix == ".zip" else _tar_files
     names = []
     try:
-        with tqdm(
-            desc=f"unpacking {archive.name}", unit=" files", delay=2, disable=not progress
-        ) as bar:
+        with tqdm(desc=f"unpacking {archive.name}", unit=" files", delay=2, disable=not progress) as bar:
             for name, n_bytes, extract in files(path, folder):
                 # A file that an earlier call was stopped at is shorter.
                 target = folder / name
@@ -290,21 +283,14 @@ def _tar_files(path: Path, folder: Path) -> Iterator[_File]:
             # Refuses devices, and whatever would come to lie outside the folder.
             member = tarfile.data_filter(member, str(folder))
             if member.isfile():
-                yield (
-                    member.name,
-                    member.size,
-                    partial(archive.extract, member, folder, filter="data"),
-                )
+                yield (member.name, member.size, partial(archive.extract, member, folder, filter="data"))
 
 
 def _zip_files(path: Path, folder: Path) -> Iterator[_File]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             # zipfile would put such a file elsewhere in the folder instead, without a word.
-            if (
-                PureWindowsPath(member.filename).anchor
-                or ".." in PureWindowsPath(member.filename).parts
-            ):
+            if PureWindowsPath(member.filename).anchor or ".." in PureWindowsPath(member.filename).parts:
                 raise zipfile.BadZipFile(f"{member.filename!r} would be outside the destination")
             if not member.is_dir():
                 yield member.filename, member.file_size, partial(archive.extract, member, folder)

@@ -173,8 +173,7 @@ def _is_passing(error: BaseException) -> bool:
         status = error.response.status_code
         return status >= 500 or status == _TOO_MANY_REQUESTS
     return isinstance(
-        error,
-        requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError,
+        error, requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError
     )
 
 

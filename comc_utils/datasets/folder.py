@@ -84,12 +84,7 @@ def load_folder(
             f"The classes of {root} are not known: write a {LABELS_FILE} into it, or give a label set."
         )
     files = find_files(
-        root,
-        names,
-        limit=limit,
-        place=f"folder {root}",
-        exif_rotation=True,
-        draft_size=draft_size,
+        root, names, limit=limit, place=f"folder {root}", exif_rotation=True, draft_size=draft_size
     )
     return MultiLabelImages.of_files(
         files,
@@ -165,13 +160,9 @@ def _check_header(header: list[str], path: Path) -> None:
         raise CoMCError(f"The header of {path} is wrong: {error}") from None
 
 
-def _parse_row(
-    row: list[str], header: list[str], place: str
-) -> tuple[str, UInt8[np.ndarray, " N"]]:
+def _parse_row(row: list[str], header: list[str], place: str) -> tuple[str, UInt8[np.ndarray, " N"]]:
     if len(row) != len(header):
-        raise CoMCError(
-            f"{place} has {len(row)} columns, but the header {len(header)}; correct the line."
-        )
+        raise CoMCError(f"{place} has {len(row)} columns, but the header {len(header)}; correct the line.")
     name, *values = (value.strip() for value in row)
     for column, value in zip(header[1:], values, strict=True):
         if value not in ("0", "1"):
@@ -180,11 +171,7 @@ def _parse_row(
 
 
 def _match(
-    names: list[str],
-    row_of: dict[str, UInt8[np.ndarray, " N"]],
-    path: Path,
-    root: Path,
-    limit: int | None,
+    names: list[str], row_of: dict[str, UInt8[np.ndarray, " N"]], path: Path, root: Path, limit: int | None
 ) -> tuple[list[str], list[str]]:
     """Images with a row, and those without."""
     there = set(names)

@@ -165,9 +165,7 @@ def find_files(
         paths=tuple(paths),
         missing=tuple(missing),
         fingerprint=digest.hexdigest(),
-        open=lambda index: open_image(
-            paths[index], exif_rotation=exif_rotation, draft_size=draft_size
-        ),
+        open=lambda index: open_image(paths[index], exif_rotation=exif_rotation, draft_size=draft_size),
     )
 
 

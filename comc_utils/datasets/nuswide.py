@@ -187,8 +187,7 @@ def _read_lines(path: Path, n_images: int | None = None) -> list[bytes]:
     lines = [line.strip() for line in path.read_bytes().rstrip().splitlines()]
     if n_images is not None and len(lines) != n_images:
         raise CoMCError(
-            f"{path} has {len(lines):,} lines, but the list of images {n_images:,}; get it anew from "
-            f"{ADDRESS}."
+            f"{path} has {len(lines):,} lines, but the list of images {n_images:,}; get it anew from {ADDRESS}."
         )
     return lines
 

@@ -67,18 +67,10 @@ def load_voc2007(
     if limit is None:
         check_count(len(ids), N_IMAGES[split], str(lists / f"{split}.txt"), place)
     states = np.stack(
-        [
-            _read_states(lists / f"{name}_{split}.txt", ids, split)
-            for name in VOC2007.official_names
-        ],
-        axis=1,
+        [_read_states(lists / f"{name}_{split}.txt", ids, split) for name in VOC2007.official_names], axis=1
     )
     files = find_files(
-        home / "JPEGImages",
-        [f"{name}.jpg" for name in ids],
-        limit=limit,
-        place=place,
-        draft_size=draft_size,
+        home / "JPEGImages", [f"{name}.jpg" for name in ids], limit=limit, place=place, draft_size=draft_size
     )
     used = states[files.rows]
     return MultiLabelImages.of_files(

@@ -62,9 +62,7 @@ class Judgement:
     @property
     def evidence(self) -> str:
         """The numbers and notes as one text."""
-        return " ".join(
-            [f"{_listed(self.findings)}.", *self.notes] if self.findings else self.notes
-        )
+        return " ".join([f"{_listed(self.findings)}.", *self.notes] if self.findings else self.notes)
 
 
 def judge(claim: Claim, metrics: Metrics) -> Judgement:
@@ -138,20 +136,14 @@ def _reason(findings: Sequence[Finding]) -> str:
     return f"Of {len(findings)} numbers: {', '.join(parts)}."
 
 
-_COUNTED = {
-    Verdict.HOLDS: "for it",
-    Verdict.FAILS: "against it",
-    Verdict.WITHIN_NOISE: "within noise",
-}
+_COUNTED = {Verdict.HOLDS: "for it", Verdict.FAILS: "against it", Verdict.WITHIN_NOISE: "within noise"}
 
 
 def _chance_of_false_alarm(verdict: Verdict, findings: Sequence[Finding]) -> tuple[str, ...]:
     if verdict is not Verdict.FAILS or len(findings) == 1:
         return ()
     chance = min(100.0, _ONE_SIDED * len(findings))
-    return (
-        f"With {len(findings)} numbers, up to {chance:g} % of true claims would fail by chance.",
-    )
+    return (f"With {len(findings)} numbers, up to {chance:g} % of true claims would fail by chance.",)
 
 
 def _measured_otherwise(rule: Rule, values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 from comc_utils.evaluation import groups
-from comc_utils.evaluation.rules import (
-    MARGIN,
-    AllOf,
-    BestAlphaInside,
-    Claim,
-    Greater,
-    NotWorse,
-    SmallGain,
-)
+from comc_utils.evaluation.rules import MARGIN, AllOf, BestAlphaInside, Claim, Greater, NotWorse, SmallGain
 
 _REGIONS = ("local embeddings",)
 _LEARNED_PROMPTS = ("a text tower through which prompts are learned",)
@@ -94,12 +86,7 @@ CLAIMS = (
         "The best alpha lies strictly between 0 and 1: original and mapped embeddings are both needed.",
         f"{_ALPHA}, sentence 7; Figure 3",
         "05_alpha_sweep",
-        AllOf(
-            (
-                BestAlphaInside(),
-                Greater(groups.OPTIMUM_OVER, ("alpha 0", "alpha 1")),
-            )
-        ),
+        AllOf((BestAlphaInside(), Greater(groups.OPTIMUM_OVER, ("alpha 0", "alpha 1")))),
     ),
     Claim(
         "small-alpha-loses",

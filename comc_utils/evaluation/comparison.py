@@ -14,11 +14,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.metrics import (
-    bootstrap_map,
-    bootstrap_map_difference,
-    mean_average_precision,
-)
+from comc_utils.evaluation.metrics import bootstrap_map, bootstrap_map_difference, mean_average_precision
 
 
 class Comparison(TypedDict):
@@ -33,9 +29,7 @@ class Comparison(TypedDict):
     """The difference with each seed, the first included; empty where nothing is random."""
 
 
-def map_percent(
-    scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"]
-) -> float:
+def map_percent(scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"]) -> float:
     """`mean_average_precision` in percent, as the paper's tables give it.
 
     Parameters
@@ -101,10 +95,7 @@ def compare(
 
 
 def map_over_seeds(
-    scores: Sequence[Float[ArrayLike, "n n_labels"]],
-    labels: Int[ArrayLike, "n n_labels"],
-    *,
-    seed: int,
+    scores: Sequence[Float[ArrayLike, "n n_labels"]], labels: Int[ArrayLike, "n n_labels"], *, seed: int
 ) -> dict[str, float]:
     """Mean over seeds of mAP and of its interval, in percent, as a row of a table.
 

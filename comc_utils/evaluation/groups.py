@@ -63,9 +63,7 @@ def elsewhere(where: str, usual: str) -> str:
     return "" if where == usual else f", {where}"
 
 
-def tabulate(
-    comparisons: Mapping[str, Mapping[str, Comparison]], group: str, of: str
-) -> pd.DataFrame:
+def tabulate(comparisons: Mapping[str, Mapping[str, Comparison]], group: str, of: str) -> pd.DataFrame:
     """Lay out groups of comparisons as a table, in their order.
 
     Parameters

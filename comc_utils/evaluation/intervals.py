@@ -39,9 +39,7 @@ def percentile_interval(values: Float[np.ndarray, " r"], level: float = 0.95) ->
         For a level outside (0, 1).
     """
     if not 0 < level < 1:
-        raise CoMCError(
-            f"The interval's level is {level}; give a fraction between 0 and 1, such as 0.95."
-        )
+        raise CoMCError(f"The interval's level is {level}; give a fraction between 0 and 1, such as 0.95.")
     samples = values[1:][~np.isnan(values[1:])]
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value=float(values[0]), low=float(low), high=float(high))

@@ -70,9 +70,7 @@ def average_precision_per_class(
         Where shapes differ, a score is NaN, a label or mark is neither 0 nor 1, or a pair left out is
         labelled 1.
     """
-    return np.array(
-        [_average_precision(*of_class) for of_class in _classes(scores, labels, left_out)]
-    )
+    return np.array([_average_precision(*of_class) for of_class in _classes(scores, labels, left_out)])
 
 
 def mean_average_precision(
@@ -109,8 +107,7 @@ def mean_average_precision(
     without_positive = np.flatnonzero(np.isnan(per_class))
     if without_positive.size == per_class.size:
         raise CoMCError(
-            f"None of the {per_class.size} classes has a positive image, so there is no mAP; "
-            "check the labels."
+            f"None of the {per_class.size} classes has a positive image, so there is no mAP; check the labels."
         )
     return MeanAP(
         value=float(np.nanmean(per_class)),
@@ -119,9 +116,7 @@ def mean_average_precision(
     )
 
 
-def top_k_metrics(
-    scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"], k: int
-) -> TopK:
+def top_k_metrics(scores: Float[ArrayLike, "n n_labels"], labels: Int[ArrayLike, "n n_labels"], k: int) -> TopK:
     """Precision, recall and F1 of each image's k highest scores, micro-averaged over all images.
 
     Images without labels count. Of equal scores the class that comes first is taken.
@@ -285,8 +280,7 @@ def bootstrap_map_difference(
         As `bootstrap_map` does.
     """
     first, second = (
-        _whole_and_resampled(scores, labels, left_out, seed, n_resamples)
-        for scores in (scores_a, scores_b)
+        _whole_and_resampled(scores, labels, left_out, seed, n_resamples) for scores in (scores_a, scores_b)
     )
     return percentile_interval(first - second, level)
 
@@ -295,9 +289,7 @@ def _whole_and_resampled(
     scores: ArrayLike, labels: ArrayLike, left_out: ArrayLike | None, seed: int, n_resamples: int
 ) -> Float[np.ndarray, " r"]:
     whole = mean_average_precision(scores, labels, left_out=left_out).value
-    samples = bootstrap_samples(
-        scores, labels, left_out=left_out, seed=seed, n_resamples=n_resamples
-    )
+    samples = bootstrap_samples(scores, labels, left_out=left_out, seed=seed, n_resamples=n_resamples)
     return np.concatenate([[whole], samples])
 
 
@@ -355,17 +347,13 @@ def _average_precision(scores: np.ndarray, labels: np.ndarray, kept: np.ndarray 
     return float((hits / retrieved).mean())
 
 
-def _weighted_ap(
-    ranked: _RankedClass, weights: Float[np.ndarray, "r n"]
-) -> Float[np.ndarray, " r"]:
+def _weighted_ap(ranked: _RankedClass, weights: Float[np.ndarray, "r n"]) -> Float[np.ndarray, " r"]:
     # An image of weight w counts as w images of one score; sorting once serves every resample.
     by_rank = weights[:, ranked.order]
     positive_weights = by_rank[:, ranked.positives]
     retrieved = by_rank.cumsum(axis=1)[:, ranked.last_of_tie]
     hits = positive_weights.cumsum(axis=1)[:, ranked.last_positive_of_tie]
-    precision = hits / np.maximum(
-        retrieved, 1
-    )  # nothing retrieved: the positive itself has weight 0
+    precision = hits / np.maximum(retrieved, 1)  # nothing retrieved: the positive itself has weight 0
     total = positive_weights.sum(axis=1)
     ap = (positive_weights * precision).sum(axis=1) / np.maximum(total, 1)
     return np.where(total > 0, ap, np.nan)
@@ -381,9 +369,7 @@ def _mean_ap(ranked: list[_RankedClass], weights: np.ndarray) -> np.ndarray:
 
 def _resample_counts(n: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
     if n_resamples < 2:
-        raise CoMCError(
-            f"n_resamples is {n_resamples}; an interval needs 2 or more (1000 is usual)."
-        )
+        raise CoMCError(f"n_resamples is {n_resamples}; an interval needs 2 or more (1000 is usual).")
     rng = np.random.default_rng(seed)
     for start in range(0, n_resamples, _RESAMPLES_AT_ONCE):
         rows = min(_RESAMPLES_AT_ONCE, n_resamples - start)

@@ -32,9 +32,7 @@ _SAME_COSINE = 1e-6
 # Equal captions, embedded in float32 at different places of a batch, differ by less.
 
 
-def gap(
-    images: Float[ArrayLike, "n d"], texts: Float[ArrayLike, "n d"], *, seed: int
-) -> dict[str, Interval]:
+def gap(images: Float[ArrayLike, "n d"], texts: Float[ArrayLike, "n d"], *, seed: int) -> dict[str, Interval]:
     """Take every measure of the gap, with a 95 % bootstrap interval over pairs.
 
     The probe is not trained, and the candidates of a query are not drawn, anew in each resample: what is
@@ -107,11 +105,7 @@ def gap_difference(
 
 
 def tsne(
-    images: Float[ArrayLike, "n d"],
-    texts: Float[ArrayLike, "n d"],
-    *,
-    perplexity: float,
-    seed: int,
+    images: Float[ArrayLike, "n d"], texts: Float[ArrayLike, "n d"], *, perplexity: float, seed: int
 ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2"]]:
     """Lay images and texts out in the plane together, by t-SNE from a random start.
 
@@ -196,9 +190,7 @@ def _recall_hits(cosines: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
     return np.where(own >= cosines.max(axis=1) - _SAME_COSINE, 1 / ties, 0.0)
 
 
-def _resampled(
-    images: ArrayLike, texts: ArrayLike, *, seed: int
-) -> dict[str, Float[np.ndarray, " resamples"]]:
+def _resampled(images: ArrayLike, texts: ArrayLike, *, seed: int) -> dict[str, Float[np.ndarray, " resamples"]]:
     """Every measure on all pairs, each once, and then on each resample."""
     image_array, text_array = _check(images, texts)
     n = len(image_array)

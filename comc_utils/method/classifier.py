@@ -57,9 +57,7 @@ class LinearClassifier:
         """Check the shapes."""
         weight_shape = tuple(self.weight.shape)
         if len(weight_shape) != 2:
-            raise CoMCError(
-                f"The classifier's weight has the shape {weight_shape}; expected (N, d)."
-            )
+            raise CoMCError(f"The classifier's weight has the shape {weight_shape}; expected (N, d).")
         if self.bias is not None and tuple(self.bias.shape) != weight_shape[:1]:
             raise CoMCError(
                 f"The classifier's bias has the shape {tuple(self.bias.shape)}; expected "
@@ -103,9 +101,7 @@ class LinearClassifier:
         """
         tensors = {"weight": self.weight} | ({} if self.bias is None else {"bias": self.bias})
         with atomic_path(path) as temporary:
-            save_file(
-                {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary
-            )
+            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LinearClassifier:
@@ -135,8 +131,7 @@ class LinearClassifier:
             ) from None
         if not {"weight"} <= set(tensors) <= {"weight", "bias"}:
             raise CoMCError(
-                f"{path} holds the tensors {sorted(tensors)}; a classifier holds 'weight' and "
-                "perhaps 'bias'."
+                f"{path} holds the tensors {sorted(tensors)}; a classifier holds 'weight' and perhaps 'bias'."
             )
         return cls(weight=tensors["weight"], bias=tensors.get("bias"))
 
@@ -193,9 +188,7 @@ def _loss_by_pairs(
 ) -> Float[Tensor, ""]:
     """One row for each of P positives, P N numbers: the least work where P N is small."""
     sentence, j = positive.nonzero(as_tuple=True)
-    hinge = (margin - (logits[sentence, j, None] - logits[sentence])).clamp_min(
-        0
-    )  # (n_positives, N)
+    hinge = (margin - (logits[sentence, j, None] - logits[sentence])).clamp_min(0)  # (n_positives, N)
     return (hinge * ~positive[sentence]).sum() / len(logits)
 
 
@@ -227,9 +220,7 @@ def _slopes(
     ascending, order = padded.sort(dim=1)  # (B, most positives of a row)
     # A negative is within the margin of the positives up to a rank.
     ranks = torch.searchsorted(ascending - margin, scores, right=True).masked_fill_(positive, 0)
-    n_negatives = torch.zeros(
-        len(scores), ascending.shape[1] + 1, dtype=torch.long, device=j.device
-    )
+    n_negatives = torch.zeros(len(scores), ascending.shape[1] + 1, dtype=torch.long, device=j.device)
     n_negatives.scatter_add_(1, ranks, torch.ones_like(ranks))
     # Of the positive at a rank: the negatives that reach beyond it.
     beyond = n_negatives.flip(1).cumsum(1).flip(1)[:, 1:]
@@ -307,9 +298,7 @@ def train_classifier(
         start,
         loss_of_batch,
         n_sentences,
-        optimizer=partial(
-            torch.optim.Adam, lr=preset.learning_rate, weight_decay=preset.weight_decay
-        ),
+        optimizer=partial(torch.optim.Adam, lr=preset.learning_rate, weight_decay=preset.weight_decay),
         rate=partial(learning_rate, preset),
         epochs=preset.epochs,
         batch_size=preset.batch_size,

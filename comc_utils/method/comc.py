@@ -110,11 +110,7 @@ class CoMC(Method):
         """Train the classifier on the task's sentences, where the towers are (Algorithm 1)."""
         text = task.need_text(self.name)
         classifier, history = train_classifier(
-            text.embeddings.to(task.device),
-            text.labels,
-            self.preset,
-            seed=seed,
-            progress=progress,
+            text.embeddings.to(task.device), text.labels, self.preset, seed=seed, progress=progress
         )
         tensors = {"weight": classifier.weight, "bias": classifier.bias}
         return Learned({k: t.cpu() for k, t in tensors.items() if t is not None}, history)

@@ -35,9 +35,7 @@ PULL = 5.0
 outside the test split; notebook 10 shows what other values do."""
 
 
-def draw_few_shot(
-    labels: Shaped[np.ndarray, "n n_labels"], shots: int, *, seed: int
-) -> Int[np.ndarray, " m"]:
+def draw_few_shot(labels: Shaped[np.ndarray, "n n_labels"], shots: int, *, seed: int) -> Int[np.ndarray, " m"]:
     """Draw images such that each class is on at least `shots` of them.
 
     Images have several labels, so classes cannot all be on exactly the same number. Round r = 1, ..., shots

@@ -120,12 +120,7 @@ class _Layers:
 
     @classmethod
     def of(
-        cls,
-        classifier: LinearClassifier,
-        label_embeddings: Tensor,
-        *,
-        tau: float,
-        renormalise: bool,
+        cls, classifier: LinearClassifier, label_embeddings: Tensor, *, tau: float, renormalise: bool
     ) -> _Layers:
         # Small, so that float64 on the CPU costs nothing and their rounding does not count.
         w, s = classifier.weight.cpu().double(), label_embeddings.cpu().double()
@@ -142,9 +137,7 @@ class _Layers:
         self, embeddings: Float[Tensor, "*batch d"]
     ) -> tuple[Float[Tensor, "*batch n_labels"], Float[Tensor, "*batch n_labels"]]:
         """W v and W m, without the bias."""
-        similarity, original = (embeddings.to(self.first) @ self.first.T).split(
-            self.second.shape, dim=-1
-        )
+        similarity, original = (embeddings.to(self.first) @ self.first.T).split(self.second.shape, dim=-1)
         weights = similarity.softmax(dim=-1)
         mapped = weights @ self.second
         if self.root is not None:

@@ -10,10 +10,7 @@ from comc_utils.errors import CoMCError
 
 
 def label_weights(
-    embeddings: Float[Tensor, "*batch d"],
-    label_embeddings: Float[Tensor, "n_labels d"],
-    *,
-    tau: float,
+    embeddings: Float[Tensor, "*batch d"], label_embeddings: Float[Tensor, "n_labels d"], *, tau: float
 ) -> Float[Tensor, "*batch n_labels"]:
     """Weights of the label embeddings: softmax over the labels of similarity over temperature.
 

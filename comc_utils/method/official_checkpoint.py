@@ -55,9 +55,7 @@ def load_official_classifier(path: str | os.PathLike[str]) -> LinearClassifier:
     content = _read(path)
     state = content.get("state_dict") if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
-        raise CoMCError(
-            f"{path} is no checkpoint with a state dict; give model-best.pth.tar of {SOURCE}."
-        )
+        raise CoMCError(f"{path} is no checkpoint with a state dict; give model-best.pth.tar of {SOURCE}.")
     if set(state) != {_WEIGHT}:
         names = ", ".join(sorted(map(str, state))[:3]) or "nothing"
         raise CoMCError(
@@ -136,9 +134,7 @@ def _read(path: str | os.PathLike[str]) -> Any:
     # torch.load stumbles over damaged files in a dozen ways, struct.error and AssertionError among them.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CoMCError(
-            f"{path} is damaged or no PyTorch file ({reason}); get it from {SOURCE}."
-        ) from None
+        raise CoMCError(f"{path} is damaged or no PyTorch file ({reason}); get it from {SOURCE}.") from None
 
 
 def _as_matrix(value: Any, what: str) -> Float[Tensor, "n_labels d"]:

@@ -152,9 +152,7 @@ class Task:
     def need_images(self, method: str) -> LabelledImages:
         """The labelled images; a `CoMCError` that names the method where there are none."""
         if self.images is None:
-            raise CoMCError(
-                f"{method} learns from labelled images; give the task some (images=...)."
-            )
+            raise CoMCError(f"{method} learns from labelled images; give the task some (images=...).")
         return self.images
 
     def need_images_of_classes(self, method: str) -> LabelledImages:

@@ -118,8 +118,7 @@ class ScoreComponents:
         for alpha in alphas:
             check_alpha(alpha)
         whole = [
-            self._biased(torch.lerp(self.global_mapped, self.global_original, float(alpha)))
-            for alpha in alphas
+            self._biased(torch.lerp(self.global_mapped, self.global_original, float(alpha))) for alpha in alphas
         ]
         if self.local_original is None or self.local_mapped is None:
             return [Scores(global_scores=g, aggregated=None, final=g) for g in whole]
@@ -176,10 +175,7 @@ class ScoreComponents:
             tensors = [getattr(part, name) for part in parts]
             if tensors[0] is None:
                 return None
-            biased = [
-                t if part.bias is None else t + part.bias
-                for t, part in zip(tensors, parts, strict=True)
-            ]
+            biased = [t if part.bias is None else t + part.bias for t, part in zip(tensors, parts, strict=True)]
             return torch.cat(biased)[order.argsort()]
 
         logits = (field.name for field in fields(ScoreComponents) if field.name != "bias")

@@ -16,13 +16,7 @@ from functools import cache
 import numpy as np
 from matplotlib.ft2font import FT2Font
 
-from comc_utils.miniworld.drawings import (
-    DRAWINGS,
-    Drawing,
-    font_path,
-    glyph,
-    held_out_drawing,
-)
+from comc_utils.miniworld.drawings import DRAWINGS, Drawing, font_path, glyph, held_out_drawing
 
 NAME_LISTS = {
     "elusive": "elusiveicons-webfont-charmap-2.0.json",

@@ -87,6 +87,4 @@ def _transformed(mask: Image.Image, scene_object: SceneObject) -> Image.Image:
     matrix = scale * shape @ rotation
     offset = mask.width / 2 - matrix @ np.array([side / 2, side / 2])
     coefficients = (*matrix[0], offset[0], *matrix[1], offset[1])
-    return mask.transform(
-        (side, side), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
-    )
+    return mask.transform((side, side), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)

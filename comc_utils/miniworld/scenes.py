@@ -181,9 +181,7 @@ def sample_scene(seed: int, split: str, index: int) -> Scene:
         For an unknown split.
     """
     if split not in SPLITS:
-        raise CoMCError(
-            f"Unknown split {split!r} of the embedded world; known: {', '.join(SPLITS)}."
-        )
+        raise CoMCError(f"Unknown split {split!r} of the embedded world; known: {', '.join(SPLITS)}.")
     rng = np.random.default_rng((seed, SPLITS[split], index))
     width = height = SHORT_SIDE
     labelled = split not in LEARNED_SPLITS
@@ -211,9 +209,7 @@ def sample_scene(seed: int, split: str, index: int) -> Scene:
     else:
         class_names = _draw_classes(rng, len(size_ranges), labelled=labelled)
     sizes = [rng.uniform(*size_range) * SHORT_SIDE for size_range in size_ranges]
-    centres = (
-        [(width / 2, height / 2)] if split == "plain" else _place_objects(rng, sizes, width, height)
-    )
+    centres = [(width / 2, height / 2)] if split == "plain" else _place_objects(rng, sizes, width, height)
     background = background_colours(place, light)
     variety = {"train": STRONG, "icons": STRONG, "plain": NONE}.get(split, USUAL)
     objects = []
@@ -254,11 +250,7 @@ def _drawings(split: str, class_name: str) -> tuple[Drawing, ...]:
         return icon_drawings()[class_name]
     if split == "test":
         return test_drawings(class_name)
-    return (
-        varied_drawings(class_name)
-        if split in ("train", "icons")
-        else training_drawings(class_name)
-    )
+    return varied_drawings(class_name) if split in ("train", "icons") else training_drawings(class_name)
 
 
 def background_colours(place: str, light: str) -> tuple[np.ndarray, np.ndarray]:

@@ -36,12 +36,7 @@ from tqdm import tqdm
 
 from comc_utils.clip.text import text_features, text_lengths
 from comc_utils.miniworld.models import register_models, weights_path
-from comc_utils.miniworld.training_data import (
-    TrainingData,
-    data_hash,
-    prepare_training_data,
-    vocabulary,
-)
+from comc_utils.miniworld.training_data import TrainingData, data_hash, prepare_training_data, vocabulary
 from comc_utils.store.atomic import atomic_path
 
 MAX_SHIFT = 6
@@ -122,12 +117,7 @@ RECIPES = {
 
 
 def train(
-    name: str,
-    work_folder: Path,
-    *,
-    seed: int = 0,
-    bfloat16: bool = False,
-    recipe: Recipe | None = None,
+    name: str, work_folder: Path, *, seed: int = 0, bfloat16: bool = False, recipe: Recipe | None = None
 ) -> Path:
     """Train one embedded model and write its weights and history.
 
@@ -185,10 +175,7 @@ def train(
         for key, tensor in model.state_dict().items()
     }
     record = {"recipe": asdict(recipe), "seed": seed, "history": history}
-    with (
-        atomic_path(target) as weights,
-        atomic_path(target.with_suffix(".history.json")) as told,
-    ):
+    with atomic_path(target) as weights, atomic_path(target.with_suffix(".history.json")) as told:
         save_file(state, weights)
         told.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for checkpoint in checkpoints:
@@ -209,9 +196,7 @@ def _take_over(model: nn.Module, name: str) -> None:
     """Copy what another model has learned, where it fits by name and shape."""
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     fitting = {
-        key: tensor
-        for key, tensor in load_file(weights_path(name)).items()
-        if shapes.get(key) == tensor.shape
+        key: tensor for key, tensor in load_file(weights_path(name)).items() if shapes.get(key) == tensor.shape
     }
     model.load_state_dict(fitting, strict=False)
 
@@ -221,9 +206,7 @@ def _image_features(model: nn.Module, images: Tensor, bfloat16: bool) -> Tensor:
         return model.visual(images).float()
 
 
-def _nouns(
-    stage: Stage, recipe: Recipe, model: nn.Module, head: nn.Module, bfloat16: bool
-) -> _Task:
+def _nouns(stage: Stage, recipe: Recipe, model: nn.Module, head: nn.Module, bfloat16: bool) -> _Task:
     def loss(images: Tensor, _tokens: Tensor, nouns: Tensor) -> tuple[Tensor, dict]:
         logits = head(_image_features(model, images, bfloat16))
         return F.cross_entropy(logits, nouns / nouns.sum(1, keepdim=True)), {}
@@ -245,9 +228,7 @@ def _contrast(stage: Stage, recipe: Recipe, model: nn.Module, bfloat16: bool) ->
         value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
         return value, {"scale": model.logit_scale.exp().item()}
 
-    text_tower = nn.ModuleDict(
-        {"a": model.transformer, "b": model.token_embedding, "c": model.ln_final}
-    )
+    text_tower = nn.ModuleDict({"a": model.transformer, "b": model.token_embedding, "c": model.ln_final})
     groups = _groups(model.visual, stage.learning_rate, recipe.weight_decay)
     groups += _groups(text_tower, text_rate, recipe.weight_decay)
     bare = [model.positional_embedding, model.text_projection]
@@ -324,11 +305,7 @@ def _learning_rate_share(step: int, steps: int, warmup: float) -> float:
 
 
 def _batches(
-    stage: Stage,
-    data: TrainingData,
-    steps: int,
-    seed: tuple[int, ...],
-    first: int,
+    stage: Stage, data: TrainingData, steps: int, seed: tuple[int, ...], first: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Batch number i depends on the seed and i alone, so that a resumed run sees the same ones."""
     per_epoch = len(data) // stage.batch_size
@@ -363,7 +340,6 @@ def _standardize(images: Tensor) -> Tensor:
     from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
     mean, std = (
-        torch.tensor(values).view(1, 3, 1, 1) * 255
-        for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+        torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
     )
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -94,14 +94,10 @@ def _render(split: str, seed: int, scenes: range) -> dict[str, torch.Tensor]:
     columns = {name: place for place, name in enumerate(vocabulary(split))}
     with ProcessPoolExecutor() as pool:
         made = list(pool.map(partial(_render_chunk, split, seed, columns), chunks))
-    return {
-        name: torch.from_numpy(np.concatenate([part[name] for part in made])) for name in made[0]
-    }
+    return {name: torch.from_numpy(np.concatenate([part[name] for part in made])) for name in made[0]}
 
 
-def _render_chunk(
-    split: str, seed: int, columns: dict[str, int], scenes: range
-) -> dict[str, np.ndarray]:
+def _render_chunk(split: str, seed: int, columns: dict[str, int], scenes: range) -> dict[str, np.ndarray]:
     n_captions = 1 if split == "icons" else CAPTIONS_PER_SCENE  # an icon has its name and no more
     nouns = np.zeros((len(scenes), n_captions, len(columns)), dtype=np.bool_)
     images, texts = [], []
@@ -111,9 +107,7 @@ def _render_chunk(
         rng = np.random.default_rng((seed, index))
         for i in range(n_captions):
             text, mentioned = (
-                (scene.class_names[0], scene.class_names)
-                if split == "icons"
-                else write_caption(scene, rng)
+                (scene.class_names[0], scene.class_names) if split == "icons" else write_caption(scene, rng)
             )
             texts.append(text)
             nouns[row, i, [columns[name] for name in mentioned]] = True

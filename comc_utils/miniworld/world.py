@@ -9,11 +9,7 @@ import PIL
 
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.miniworld.captions import DISPLAY_NAMES, write_caption
-from comc_utils.miniworld.drawings import (
-    DISTRACTOR_DRAWINGS,
-    DRAWINGS,
-    VOC_DRAWINGS,
-)
+from comc_utils.miniworld.drawings import DISTRACTOR_DRAWINGS, DRAWINGS, VOC_DRAWINGS
 from comc_utils.miniworld.renderer import render
 from comc_utils.miniworld.scenes import Scene, sample_scene
 from comc_utils.store.fingerprint import code_fingerprint, hash_texts
@@ -50,9 +46,7 @@ def load_miniworld(
         Images are rendered on demand, 96 pixels on the shorter side.
     """
     scenes = miniworld_scenes(split, n_images, seed=seed)
-    names = list(
-        {"voc": VOC_DRAWINGS, "distractors": DISTRACTOR_DRAWINGS, "all": DRAWINGS}[classes]
-    )
+    names = list({"voc": VOC_DRAWINGS, "distractors": DISTRACTOR_DRAWINGS, "all": DRAWINGS}[classes])
     labels = np.array([[name in s.class_names for name in names] for s in scenes], dtype=np.uint8)
     return MultiLabelImages(
         name="miniworld",
@@ -72,10 +66,7 @@ def miniworld_scenes(split: str, n_scenes: int, *, seed: int = WORLD_SEED) -> tu
 
 def scene_captions(scenes: tuple[Scene, ...], *, seed: int = WORLD_SEED) -> list[str]:
     """One caption a scene, for image-text pairs."""
-    return [
-        write_caption(scene, np.random.default_rng((seed, index)))[0]
-        for index, scene in enumerate(scenes)
-    ]
+    return [write_caption(scene, np.random.default_rng((seed, index)))[0] for index, scene in enumerate(scenes)]
 
 
 def _fingerprint(split: str, n_images: int, seed: int) -> str:

@@ -129,21 +129,14 @@ def _sliders(experiment: Experiment, score: _Score) -> VBox:
         experiment.profile.alpha, min=0, max=1, step=0.05, description="alpha", readout_format=".2f"
     )
     tau = FloatLogSlider(
-        experiment.tau,
-        min=math.log10(SMALLEST_TAU),
-        max=0,
-        step=0.02,
-        description="tau",
-        readout_format=".4f",
+        experiment.tau, min=math.log10(SMALLEST_TAU), max=0, step=0.02, description="tau", readout_format=".4f"
     )
     image = IntSlider(0, min=0, max=len(experiment.image_ids) - 1, description="image")
     sentence, picture = HTML(), Image(format="png")
     own = score(experiment.profile.alpha, experiment.tau).map_percent
 
     def redraw(_change: object = None) -> None:
-        figure, _ = _draw(
-            experiment, score, [image.value], [alpha.value], tau.value, class_height=0.24
-        )
+        figure, _ = _draw(experiment, score, [image.value], [alpha.value], tau.value, class_height=0.24)
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=110)
         plt.close(figure)
@@ -206,9 +199,7 @@ def _draw(
         axis.set_title(f"alpha = {alpha:g}\nmAP {score(alpha, tau).map_percent:.1f} %", fontsize=8)
     for axis in axes[:-1, n_pictures:].flat:
         axis.tick_params(labelbottom=False)
-    for axis, quantity in zip(
-        axes[-1, n_pictures:], ["weight"] + ["final score"] * len(alphas), strict=True
-    ):
+    for axis, quantity in zip(axes[-1, n_pictures:], ["weight"] + ["final score"] * len(alphas), strict=True):
         axis.set_xlabel(quantity, fontsize=8)
     figure.supxlabel("blue: a label of the image", fontsize=8, color=MAIN)
     return figure, data

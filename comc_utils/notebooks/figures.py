@@ -163,9 +163,7 @@ def label_points(
     taken = [Bbox.from_extents(*(c - 4), *(c + 4)) for c in axis.transData.transform(points)]
     # From the right, so that of neighbours the last one has the place beside it.
     for label, (x, y, colour) in sorted(named.items(), key=lambda item: (-item[1][0], item[1][1])):
-        text = axis.annotate(
-            label, (x, y), (0, 0), textcoords="offset points", fontsize=7, color=colour
-        )
+        text = axis.annotate(label, (x, y), (0, 0), textcoords="offset points", fontsize=7, color=colour)
         for offset, ha, va in (*_PLACES, _PLACES[0]):
             text.set(position=offset, ha=ha, va=va)
             box = text.get_window_extent()
@@ -216,14 +214,10 @@ def forest_plot(judgements: Mapping[Claim, Judgement]) -> tuple[Figure, pd.DataF
             numbers = (c["difference"], c["low"], c["high"])
             rows.append((claim.identifier, finding.name, finding.verdict.value, *numbers))
         place += 1
-    data = pd.DataFrame(
-        rows, columns=["claim", "comparison", "verdict", "difference", "low", "high"]
-    )
+    data = pd.DataFrame(rows, columns=["claim", "comparison", "verdict", "difference", "low", "high"])
     if data.empty:
         axis.set_title("no difference to show")
-    left, right = (
-        (1.3 * min(-1, data.low.min()), 1.3 * max(1, data.high.max())) if rows else (-1, 1)
-    )
+    left, right = (1.3 * min(-1, data.low.min()), 1.3 * max(1, data.high.max())) if rows else (-1, 1)
     ticks = [t for t in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if left <= t <= right]
     axis.set_xscale("symlog", linthresh=1)
     axis.set_xticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks], fontsize=8)

@@ -45,35 +45,8 @@ def read_source(path: Path) -> dict[str, Any]:
     CoMCError
         The file is not there or is not a notebook.
     """
-    return _parse(path, json.loads)
-
-
-def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook, to change and to write it.
-
-    Parameters
-    ----------
-    path : Path
-        The ``.ipynb`` file.
-
-    Returns
-    -------
-    NotebookNode
-        In nbformat 4.
-
-    Raises
-    ------
-    CoMCError
-        The file is not there or is not a notebook.
-    """
-    import nbformat
-
-    return _parse(path, lambda text: nbformat.reads(text, as_version=4))
-
-
-def _parse(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        notebook = parse(path.read_text(encoding="utf-8"))
+        notebook = json.loads(path.read_text(encoding="utf-8"))
         all("".join(cell["source"]) for cell in notebook["cells"])
     except FileNotFoundError:
         raise CoMCError(f"There is no notebook {path}; check the name.") from None
@@ -90,7 +63,7 @@ def declared_parameters(notebook: Mapping[str, Any], name: str) -> dict[str, Any
     Parameters
     ----------
     notebook : mapping
-        The notebook, not executed, as `read_source` or `read_notebook` gives it.
+        The notebook, not executed, as `read_source` gives it.
     name : str
         What to call it in messages.
 
@@ -108,9 +81,7 @@ def declared_parameters(notebook: Mapping[str, Any], name: str) -> dict[str, Any
     """
     cells = [c for c in notebook["cells"] if PARAMETERS_TAG in c["metadata"].get("tags", [])]
     if len(cells) != 1:
-        raise CoMCError(
-            f"Notebook {name} has {len(cells)} cells tagged `{PARAMETERS_TAG}`; tag exactly one."
-        )
+        raise CoMCError(f"Notebook {name} has {len(cells)} cells tagged `{PARAMETERS_TAG}`; tag exactly one.")
     defaults: dict[str, Any] = {}
     try:
         for statement in ast.parse("".join(cells[0]["source"])).body:
@@ -167,9 +138,7 @@ def clean_notebook(notebook: NotebookNode, folders: Mapping[str, Path]) -> None:
     import nbformat
 
     kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata = nbformat.from_dict(
-        {"kernelspec": kernelspec, "language_info": {"name": "python"}}
-    )
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernelspec, "language_info": {"name": "python"}})
     hide = _path_hider(folders)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])

@@ -78,9 +78,7 @@ class Outputs:
         caption : str
             What it shows, in words; the report shows it.
         """
-        png, pdf, csv = (
-            f"figures/{self.notebook[:2]}_{name}.{kind}" for kind in ("png", "pdf", "csv")
-        )
+        png, pdf, csv = (f"figures/{self.notebook[:2]}_{name}.{kind}" for kind in ("png", "pdf", "csv"))
         # No date and no version of the writer: the same figure gives the same file.
         for file, metadata in ((png, {"Software": None}), (pdf, {"CreationDate": None})):
             with atomic_path(self.folder / file) as temporary:
@@ -157,9 +155,7 @@ class Outputs:
         with atomic_path(self.folder / file) as temporary:
             Path(temporary).write_text(text, encoding="utf-8", newline="\n")
 
-    def _note(
-        self, kind: str, files: list[str], caption: str = "", paper_table: int | None = None
-    ) -> None:
+    def _note(self, kind: str, files: list[str], caption: str = "", paper_table: int | None = None) -> None:
         note(self.folder, self.notebook, Entry(kind, files, caption, paper_table))
 
 
@@ -201,7 +197,5 @@ def _markdown(frame: pd.DataFrame) -> str:
         "| " + " | ".join(str(c) for c in frame.columns) + " |",
         "|" + "|".join("---:" if frame[c].dtype.kind in "fi" else "---" for c in frame) + "|",
     ]
-    lines += [
-        "| " + " | ".join(cell(v) for v in row) + " |" for row in frame.itertuples(index=False)
-    ]
+    lines += ["| " + " | ".join(cell(v) for v in row) + " |" for row in frame.itertuples(index=False)]
     return "\n".join(lines) + "\n"

@@ -166,9 +166,7 @@ def _absolute(value: Any) -> Any:
 def _files_in(chosen: Mapping[str, Any], extra: Mapping[str, Any]) -> list[Path]:
     """List the files that a notebook's further parameters name."""
     values = [chosen[name] for name in extra if name in chosen]
-    flat = [
-        member for value in values for member in (value if isinstance(value, list) else [value])
-    ]
+    flat = [member for value in values for member in (value if isinstance(value, list) else [value])]
     return [Path(member) for member in flat if _is_path(member)]
 
 
@@ -202,9 +200,7 @@ def _assign(
             raise CoMCError(f"Parameter {name} is set by {_OWN_PARAMETERS[name]}; use that.")
         if name not in known:
             names = ", ".join(sorted(known - _OWN_PARAMETERS.keys())) or "none"
-            raise CoMCError(
-                f"No notebook of this run takes a parameter {name}; the known ones are: {names}."
-            )
+            raise CoMCError(f"No notebook of this run takes a parameter {name}; the known ones are: {names}.")
     for name in {"DATA", "OPTIONS"} & own.keys() - known:
         raise CoMCError(f"No notebook of this run takes {name}; leave out {_OWN_PARAMETERS[name]}.")
     return {

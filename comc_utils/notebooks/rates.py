@@ -65,10 +65,7 @@ def searched_rates(
     rates = {m.name: stored.get(m.name) for m in learners}
     if unknown := [m for m in learners if not set(names) <= set(rates[m.name] or ())]:
         found = search_rates(unknown, score, factors)
-        rates |= {
-            name: dict(zip(names, map(float, row), strict=True))
-            for name, *row in found.itertuples()
-        }
+        rates |= {name: dict(zip(names, map(float, row), strict=True)) for name, *row in found.itertuples()}
     if search and keeps:
         _store(path, notebook, rates)
     rows = {name: [row[factor] for factor in names] for name, row in rates.items()}

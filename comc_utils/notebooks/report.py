@@ -49,14 +49,7 @@ class _PaperTable:
 
 _PAPER_TABLES = (
     _PaperTable(1, "zero-shot methods", "03_inference", ["method"], ["metric"]),
-    _PaperTable(
-        2,
-        "the K highest scores",
-        "12_seen_and_unseen",
-        ["method"],
-        ["setting", "metric"],
-        "NUS-WIDE",
-    ),
+    _PaperTable(2, "the K highest scores", "12_seen_and_unseen", ["method"], ["setting", "metric"], "NUS-WIDE"),
     _PaperTable(3, "few labelled images", "10_few_shot", ["method"], ["setting"]),
     _PaperTable(4, "ablations", "04_ablations", ["setting"], ["metric"]),
     _PaperTable(5, "writers of the text", "08_language_models", ["method", "setting"], ["metric"]),
@@ -166,9 +159,7 @@ def write_report(folder: Path, profile: str, *, smoke: bool = False) -> Path:
     about = get_profile(profile)
     metrics = read_metrics(folder)
     sections = {name: _section(folder, name, metrics) for name in _notebooks(folder)}
-    paper_tables = [
-        _beside_the_paper(table, sections, about.reported_dataset) for table in _PAPER_TABLES
-    ]
+    paper_tables = [_beside_the_paper(table, sections, about.reported_dataset) for table in _PAPER_TABLES]
     claims = [(claim, judge(claim, metrics)) for claim in CLAIMS]
     counts = Counter(judgement.verdict for _, judgement in claims)
     drawn = [_shown(folder, e) for e in read_manifest(folder, REPORT).left if e.kind == "figure"]
@@ -205,9 +196,7 @@ def _speed(folder: Path) -> _Speed | None:
     table, growth = folder / "benchmarks.csv", folder / "growth.png"
     if not (table.exists() and growth.exists()):
         return None
-    grid = _grid(
-        pd.read_csv(table), "Each line in turns with its reference", f"../benchmarks/{table.name}"
-    )
+    grid = _grid(pd.read_csv(table), "Each line in turns with its reference", f"../benchmarks/{table.name}")
     picture = _picture(growth, "How time grows")
     return _Speed(grid, replace(picture, data_file="../benchmarks/growth.csv"))
 
@@ -264,9 +253,7 @@ def _shown(folder: Path, entry: Entry) -> _Picture | _Grid:
     try:
         frame = pd.read_csv(folder / file)
     except (OSError, ValueError):
-        raise CoMCError(
-            f"{folder / file} is not a readable table; run its notebook again."
-        ) from None
+        raise CoMCError(f"{folder / file} is not a readable table; run its notebook again.") from None
     return _grid(frame, entry.caption, file, entry.paper_table)
 
 
@@ -279,9 +266,7 @@ def _introduction(executed: Path) -> tuple[str, str]:
     return title[1] if title else "", " ".join(question[1].split()) if question else ""
 
 
-def _beside_the_paper(
-    table: _PaperTable, sections: Mapping[str, _Section], nearest: str
-) -> _Beside:
+def _beside_the_paper(table: _PaperTable, sections: Mapping[str, _Section], nearest: str) -> _Beside:
     """Lay out one of the paper's tables and find ours that are to stand beside it."""
     dataset = table.dataset or nearest
     frame = reported(table.number, dataset=dataset)
@@ -293,12 +278,7 @@ def _beside_the_paper(
     wide = frame.pivot(index=table.rows, columns=table.columns, values="value")
     wide.columns = [" ".join(c) if isinstance(c, tuple) else c for c in wide.columns]
     theirs = _grid(wide.reset_index(), f"The paper's Table {table.number}, {dataset}, in %", "")
-    ours = [
-        grid
-        for section in sections.values()
-        for grid in section.grids
-        if grid.paper_table == table.number
-    ]
+    ours = [grid for section in sections.values() for grid in section.grids if grid.paper_table == table.number]
     return _Beside(table, theirs, ours, sections[table.notebook])
 
 
@@ -335,9 +315,7 @@ def _picture(path: Path, caption: str) -> _Picture:
                 if buffer.tell() < len(data):
                     data, kind = buffer.getvalue(), "jpeg"
     except OSError:
-        raise CoMCError(
-            f"{path} is not a readable picture; run the notebook that draws it again."
-        ) from None
+        raise CoMCError(f"{path} is not a readable picture; run the notebook that draws it again.") from None
     return _Picture(
         caption=caption,
         uri=f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}",

@@ -15,12 +15,7 @@ from comc_utils.notebooks.committed import compare_with_committed
 from comc_utils.notebooks.plan import Plan, Planned, make_plan
 from comc_utils.notebooks.progress import duration, readable, say
 from comc_utils.notebooks.times import RECORD_VARIABLE, describe_machine, record_run
-from comc_utils.notebooks.unchanged import (
-    forget_finished,
-    inputs_fingerprint,
-    read_finished,
-    write_finished,
-)
+from comc_utils.notebooks.unchanged import forget_finished, inputs_fingerprint, read_finished, write_finished
 from comc_utils.store.paths import repository_root
 
 

@@ -74,9 +74,7 @@ def forget_times(folder: Path, notebook: str) -> None:
     _notes(folder, notebook).unlink(missing_ok=True)
 
 
-def record_run(
-    folder: Path, seconds: Mapping[str, float], run: Mapping[str, Any], *, reference: bool
-) -> None:
+def record_run(folder: Path, seconds: Mapping[str, float], run: Mapping[str, Any], *, reference: bool) -> None:
     """Write what is known of a run to a file that git ignores; what it does not say stays.
 
     Parameters
@@ -99,14 +97,8 @@ def record_run(
         _write(folder / "times.json", record | {"named": dict(sorted(named.items()))})
 
 
-def _merged(
-    earlier: Mapping[str, Any], seconds: Mapping[str, float], run: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {
-        **earlier,
-        **run,
-        "seconds": dict(sorted({**earlier.get("seconds", {}), **seconds}.items())),
-    }
+def _merged(earlier: Mapping[str, Any], seconds: Mapping[str, float], run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**earlier, **run, "seconds": dict(sorted({**earlier.get("seconds", {}), **seconds}.items()))}
 
 
 def _notes(folder: Path, notebook: str) -> Path:

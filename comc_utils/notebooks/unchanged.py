@@ -16,9 +16,7 @@ from comc_utils.store.atomic import atomic_path
 from comc_utils.store.fingerprint import code_fingerprint
 
 
-def inputs_fingerprint(
-    notebook: Planned, *, versions: Mapping[str, str], shared: Path, results: Path
-) -> str:
+def inputs_fingerprint(notebook: Planned, *, versions: Mapping[str, str], shared: Path, results: Path) -> str:
     """Sum up in one string all that a notebook's results depend on.
 
     Parameters
@@ -47,9 +45,7 @@ def inputs_fingerprint(
         "reported": _contents(shared, _files(shared / "reported")),
         "rates": [r for f in _files(shared / "rates") if (r := _rates(f, notebook.name))],
         "data": [
-            (str(file.relative_to(path)), _stamp(file))
-            for path in notebook.data
-            for file in _files(path)
+            (str(file.relative_to(path)), _stamp(file)) for path in notebook.data for file in _files(path)
         ],
         "results": notebook.reads_results and _read_by(results, notebook.name),
     }
@@ -153,10 +149,7 @@ def _read_by(results: Path, reader: str) -> dict[str, object]:
     manifests = sorted((results / "manifest").glob("[!.]*.json"))
     others = [path.stem for path in manifests if path.stem != reader]
     numbers = {
-        file
-        for name in others
-        for file in _results_of(results, name)
-        if file.suffix in (".json", ".csv")
+        file for name in others for file in _results_of(results, name) if file.suffix in (".json", ".csv")
     }
     times = reference_times(results)
     of_others = {name: s for name, s in times.get("seconds", {}).items() if name != reader}

@@ -48,21 +48,15 @@ class Record:
     def __post_init__(self) -> None:
         for name in ("text", "generator", "prompt"):
             if not isinstance(getattr(self, name), str):
-                raise CoMCError(
-                    f"The {name} of a sentence is {getattr(self, name)!r}; it must be text."
-                )
+                raise CoMCError(f"The {name} of a sentence is {getattr(self, name)!r}; it must be text.")
         if not self.text.strip():
             raise CoMCError("The text of a sentence is empty; leave the sentence out.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise CoMCError(f"The seed of a sentence is {self.seed!r}; it must be an integer.")
         if not isinstance(self.labels, tuple) or not self.labels:
-            raise CoMCError(
-                f"The labels of a sentence are {self.labels!r}; give at least one name."
-            )
+            raise CoMCError(f"The labels of a sentence are {self.labels!r}; give at least one name.")
         if not all(isinstance(label, str) and label.strip() for label in self.labels):
-            raise CoMCError(
-                f"The labels of a sentence are {list(self.labels)}; each must be a name."
-            )
+            raise CoMCError(f"The labels of a sentence are {list(self.labels)}; each must be a name.")
         if len(set(self.labels)) < len(self.labels):
             raise CoMCError(f"A label of {list(self.labels)} is repeated; name each label once.")
 
@@ -187,9 +181,7 @@ def distinct_share(texts: Sequence[str]) -> float:
         Without texts.
     """
     if not texts:
-        raise CoMCError(
-            "The share of distinct texts was asked for without texts; give at least one."
-        )
+        raise CoMCError("The share of distinct texts was asked for without texts; give at least one.")
     return len(set(texts)) / len(texts)
 
 

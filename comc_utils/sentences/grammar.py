@@ -40,9 +40,7 @@ class Grammar:
 
     def __init__(self, label_set: LabelSet, *, richness: str = "full") -> None:
         if richness not in RICHNESS:
-            raise CoMCError(
-                f"Unknown richness {richness!r} of the grammar; known: {', '.join(RICHNESS)}."
-            )
+            raise CoMCError(f"Unknown richness {richness!r} of the grammar; known: {', '.join(RICHNESS)}.")
         self.label_set = label_set
         self.richness = richness
         self.name = f"grammar-{richness}"

@@ -40,7 +40,5 @@ def comc_instruction(names: Sequence[str]) -> str:
     'Please make a brief sentence to describe a photo that contains dog, dining table and cup'
     """
     if not names:
-        raise CoMCError(
-            "An instruction was asked for without a label; give at least one label name."
-        )
+        raise CoMCError("An instruction was asked for without a label; give at least one label name.")
     return f"{INSTRUCTION} {enumerate_phrases(names)}"

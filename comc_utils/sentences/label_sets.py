@@ -48,9 +48,7 @@ def draw_label_sets(
     if n < 0:
         raise CoMCError(f"{n} label sets were asked for; ask for 0 or more.")
     if max_labels < 1:
-        raise CoMCError(
-            f"max_labels is {max_labels}, which leaves label sets empty; use 1 or more."
-        )
+        raise CoMCError(f"max_labels is {max_labels}, which leaves label sets empty; use 1 or more.")
     largest = min(max_labels, len(class_names))
     rng = np.random.default_rng(seed)
     label_sets = []

@@ -65,8 +65,7 @@ def check_label_names(names: Sequence[str]) -> None:
         key = name.strip().casefold()
         if not key:
             raise CoMCError(
-                f"Label name number {position} (counted from 0) is empty; name the class or "
-                "remove its column."
+                f"Label name number {position} (counted from 0) is empty; name the class or remove its column."
             )
         if key in first_position:
             raise CoMCError(
@@ -171,11 +170,7 @@ class LabelSet:
     def _class_of_phrase(self) -> dict[str, int | None]:
         table: dict[str, int | None] = {}
         for index, class_name in enumerate(self.class_names):
-            nouns = (
-                class_name,
-                *self.synonyms.get(class_name, ()),
-                *self.narrower.get(class_name, ()),
-            )
+            nouns = (class_name, *self.synonyms.get(class_name, ()), *self.narrower.get(class_name, ()))
             for phrase in (form for noun in nouns for form in _forms(noun)):
                 other = table.setdefault(phrase, index)
                 if other != index:
@@ -221,9 +216,7 @@ VOC2007 = LabelSet(
     class_names=tuple(words.VOC2007_NAMES.values()),
     synonyms=words.VOC2007_SYNONYMS,
     official_names=tuple(words.VOC2007_NAMES),
-    narrower=_narrower(
-        {name: words.COCO_NAME_OF.get(name, name) for name in words.VOC2007_NAMES.values()}
-    ),
+    narrower=_narrower({name: words.COCO_NAME_OF.get(name, name) for name in words.VOC2007_NAMES.values()}),
     misleading=words.MISLEADING_COMPOUNDS,
 )
 """PASCAL VOC2007: 20 classes."""

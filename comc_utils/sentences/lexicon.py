@@ -34,9 +34,7 @@ KINDS: dict[str, frozenset[str]] = {
             "sky, snow, street, sun, sunset, temple, tower, town, tree, valley, water, waterfall, window, "
             "frost, coral, fire, nighttime"
         ),
-        "event": (
-            "dancing, earthquake, protest, running, soccer, sports, surf, wedding, military, police"
-        ),
+        "event": ("dancing, earthquake, protest, running, soccer, sports, surf, wedding, military, police"),
     }.items()
 }
 """Kind of noun: the class names of that kind."""
@@ -63,18 +61,7 @@ ADJECTIVES: dict[str, tuple[str, ...]] = {
     "food": ("fresh", "small", "large", "red", "green", "colourful"),
     "scene": ("beautiful", "quiet", "distant", "bright", "wide"),
     "event": (),
-    "thing": (
-        "small",
-        "large",
-        "old",
-        "new",
-        "red",
-        "blue",
-        "green",
-        "black",
-        "white",
-        "colourful",
-    ),
+    "thing": ("small", "large", "old", "new", "red", "blue", "green", "black", "white", "colourful"),
 }
 """Kind of noun: adjectives that suit it."""
 

@@ -43,9 +43,7 @@ def template_records(class_names: Sequence[str]) -> list[Record]:
     from open_clip import OPENAI_IMAGENET_TEMPLATES
 
     return plain_prompt_records(class_names) + [
-        _record(name, template(name))
-        for name in class_names
-        for template in OPENAI_IMAGENET_TEMPLATES
+        _record(name, template(name)) for name in class_names for template in OPENAI_IMAGENET_TEMPLATES
     ]
 
 

@@ -82,9 +82,7 @@ def _refuse_what_it_cannot_use(profile: Profile, given: ExperimentOptions) -> No
         if given.skip_unreadable:
             raise CoMCError(f"Profile {name!r} reads no files; leave `skip_unreadable` out.")
     if given.limit is not None and given.limit < 1:
-        raise CoMCError(
-            f"The limit is {given.limit} images; give 1 or more, or leave it out for all."
-        )
+        raise CoMCError(f"The limit is {given.limit} images; give 1 or more, or leave it out for all.")
     if not profile.has_towers:
         if given.openvino:
             raise CoMCError(f"Profile {name!r} has no image tower; leave `openvino` out.")

@@ -42,9 +42,7 @@ def load_backbone(name: str, weights: str | Path | None = None) -> Clip:
     if at and not size.isdecimal():
         raise CoMCError(f"{name!r} has no resolution after the @; write for example {model}@448.")
     if weights is None:
-        raise CoMCError(
-            f"Model {name!r} needs weights; give a tag of open_clip's, a file or a folder."
-        )
+        raise CoMCError(f"Model {name!r} needs weights; give a tag of open_clip's, a file or a folder.")
     if Path(weights).is_dir():
         weights = _file_of(model, Path(weights))
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -17,10 +17,11 @@ from comc_utils.clip.cached import CachedClip
 from comc_utils.clip.text import is_causal
 from comc_utils.clip.tokens import TokenEmbeddings
 from comc_utils.datasets.base import MultiLabelImages, draw_pairs
-from comc_utils.datasets.benchmarks import load_benchmark
-from comc_utils.datasets.coco2014 import load_captions
+from comc_utils.datasets.coco2014 import load_captions, load_coco2014
 from comc_utils.datasets.image_files import name_some
-from comc_utils.datasets.nuswide import load_nuswide_tags
+from comc_utils.datasets.nuswide import load_nuswide, load_nuswide_tags
+from comc_utils.datasets.voc2007 import load_voc2007
+from comc_utils.errors import CoMCError
 from comc_utils.experiment import Experiment, SeenAndUnseen
 from comc_utils.method.labelled import LabelledPool
 from comc_utils.method.protocol import Method, Need
@@ -33,6 +34,8 @@ from comc_utils.sentences.templates import template_records
 from comc_utils.sources.backbones import backbones_at_hand, load_backbone
 from comc_utils.store.fingerprint import hash_texts
 
+_LOADERS = {"voc2007": load_voc2007, "coco2014": load_coco2014, "nuswide": load_nuswide}
+"""Each loads its test split where none is named."""
 SMOKE_SENTENCES = 500
 SMOKE_IMAGES = 200
 SMOKE_PROMPTS = 8
@@ -75,9 +78,7 @@ class EncodedExperiment(Experiment):
         if self.smoke:
             n_sentences = min(n_sentences, SMOKE_SENTENCES)
         if not written:
-            written = grammar_sentences(
-                self.profile.name, n_sentences, self.seed, self.preset.max_labels
-            )
+            written = grammar_sentences(self.profile.name, n_sentences, self.seed, self.preset.max_labels)
         prompts = (
             template_records(self.profile.label_set.class_names)
             if self.preset.templates_in_training_text
@@ -101,9 +102,7 @@ class EncodedExperiment(Experiment):
 
     @cached_property
     def label_embeddings(self) -> Tensor:
-        return self.towers.embed_texts(
-            [label_prompt(name) for name in self.profile.label_set.class_names]
-        )
+        return self.towers.embed_texts([label_prompt(name) for name in self.profile.label_set.class_names])
 
     @cached_property
     def image_embeddings(self) -> ImageEmbeddings:
@@ -162,7 +161,7 @@ class Benchmark(EncodedExperiment):
 
     @cached_property
     def images(self) -> MultiLabelImages:
-        return self._load(None, self.limit)
+        return self._load(self.limit)
 
     @property
     def pairs_left_out(self) -> np.ndarray | None:
@@ -177,15 +176,20 @@ class Benchmark(EncodedExperiment):
     def labelled(self) -> LabelledPool:
         # In a trial a share, more than of the test split: rare classes have to be among them.
         limit = self.options.limit
-        images = self._load(self.profile.training_split, None if limit is None else 20 * limit)
+        images = self._load(None if limit is None else 20 * limit, split=self.profile.training_split)
         order = np.random.default_rng(self.seed).permutation(len(images))
         n_choice = min(500, len(images) // 5)
         parts = {"pool": order[n_choice:], "choice": order[:n_choice]}
         return LabelledPool(images, parts, self.embed_images, few=False)
 
-    def _load(self, split: str | None, limit: int | None) -> MultiLabelImages:
-        name, size = self.profile.name, self.draft_size
-        return self.usable(load_benchmark(name, self.data, split, limit=limit, draft_size=size))
+    def _load(self, limit: int | None, **split: str) -> MultiLabelImages:
+        if self.data is None:
+            raise CoMCError(
+                f"The images of {self.profile.name} are yours to bring: say where they are by --data DIR, in a "
+                "notebook by DATA in its parameters cell. The README says where to get them."
+            )
+        load = _LOADERS[self.profile.name]
+        return self.usable(load(self.data, limit=limit, draft_size=self.draft_size, **split))
 
     def usable(self, images: MultiLabelImages) -> MultiLabelImages:
         """Leave out images that do not open, where that is asked for, and say how many."""
@@ -224,10 +228,7 @@ class NusWide(Benchmark):
         # settings are chosen.
         chosen_on = set(labelled.images.subset(labelled.parts["choice"]).ids)
         seen = load_nuswide_tags(
-            self.data,
-            "train",
-            limit=len(labelled.images) if limit else None,
-            draft_size=self.draft_size,
+            self.data, "train", limit=len(labelled.images) if limit else None, draft_size=self.draft_size
         )
         rows = [row for row, name in enumerate(seen.ids) if name not in chosen_on]
         rows = np.random.default_rng(self.seed).permutation(rows)[:MOST_SEEN]
@@ -237,13 +238,9 @@ class NusWide(Benchmark):
 
 
 @lru_cache(maxsize=8)
-def grammar_sentences(
-    profile: str, n_sentences: int, seed: int, max_labels: int
-) -> tuple[Record, ...]:
+def grammar_sentences(profile: str, n_sentences: int, seed: int, max_labels: int) -> tuple[Record, ...]:
     """Sentences of the grammar, kept, since every preset and backbone of a notebook asks for the same ones."""
     label_set = get_profile(profile).label_set
-    label_sets = draw_label_sets(
-        label_set.class_names, n_sentences, seed=seed, max_labels=max_labels
-    )
+    label_sets = draw_label_sets(label_set.class_names, n_sentences, seed=seed, max_labels=max_labels)
     written = Grammar(label_set).generate(label_sets, seed=seed)
     return tuple(tqdm(written, total=n_sentences, desc="sentences written", leave=False))

@@ -128,9 +128,7 @@ def _canonical_json(key: Key) -> str:
     try:
         return json.dumps(dict(key), sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError:
-        raise CoMCError(
-            f"Cache key {dict(key)} holds a NaN or infinity; use a finite value."
-        ) from None
+        raise CoMCError(f"Cache key {dict(key)} holds a NaN or infinity; use a finite value.") from None
 
 
 def _storable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -159,9 +157,7 @@ def _read(path: Path, key_json: str, check: bool) -> dict[str, Tensor] | None:
         if check and metadata.get("crc32") != _checksum(tensors):
             raise SafetensorError("its checksum differs")
     except (SafetensorError, OSError) as error:
-        warnings.warn(
-            f"Cached arrays {path} cannot be used ({error}); computing them again.", stacklevel=3
-        )
+        warnings.warn(f"Cached arrays {path} cannot be used ({error}); computing them again.", stacklevel=3)
         return None
     return tensors
 

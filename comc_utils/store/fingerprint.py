@@ -209,9 +209,7 @@ def _read(tree: ast.Module, package: str) -> _Code:
                 imports += [(alias.asname or "", alias.name, "") for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 module = resolve_name("." * node.level + (node.module or ""), package)
-                imports += [
-                    (alias.asname or alias.name, module, alias.name) for alias in node.names
-                ]
+                imports += [(alias.asname or alias.name, module, alias.name) for alias in node.names]
         else:
             spelled.append(node)
     if package == _NAME:

@@ -72,9 +72,7 @@ def image_errors(what: str) -> Iterator[None]:
             "against files that fill the memory. Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from None
     except UnidentifiedImageError:
-        raise CoMCError(
-            f"{what} does not open: its content is no image of a known format. {_REMEDY}"
-        ) from None
+        raise CoMCError(f"{what} does not open: its content is no image of a known format. {_REMEDY}") from None
     except OSError as error:
         raise CoMCError(f"{what} does not open: {error.strerror or error}. {_REMEDY}") from None
     # What the decoders let through on damaged files.

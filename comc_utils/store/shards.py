@@ -131,9 +131,7 @@ class ShardedEmbeddings:
     def _load(self, shard: int) -> Tensor:
         rows = self._rows(shard)
         tensors = self.cache.get(
-            _shard_key(self.key, rows),
-            partial(self.compute, rows),
-            check=shard not in self._checked,
+            _shard_key(self.key, rows), partial(self.compute, rows), check=shard not in self._checked
         )
         self._checked.add(shard)
         return tensors[self.name]

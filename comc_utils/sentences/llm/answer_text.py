@@ -31,9 +31,7 @@ _MARKS = ".!?"
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb\u300c\u300d"
 
 _NUMBER = re.compile(r"\(?\d{1,3}\s*[.):,\uff0e](?!\d)\s*|\(?[a-h]\)\s+|\(?[ivx]{1,4}\)\s+", re.I)
-_BULLET = re.compile(
-    r"[-*+\u2013\u2014\u2022\u00b7\u25cf\u25cb\u25aa\u2043]+(?:\s+|(?=[A-Z\"]))|[#>]+\s*"
-)
+_BULLET = re.compile(r"[-*+\u2013\u2014\u2022\u00b7\u25cf\u25cb\u25aa\u2043]+(?:\s+|(?=[A-Z\"]))|[#>]+\s*")
 _PREFIX = re.compile(
     r"(?:(?:an?|the|my|brief|short|simple|possible|example|final|image|photo|picture)\s+)*"
     r"(?:sentence|caption|description|image|photo|picture|scene|answer|output|response|result|"
@@ -50,9 +48,7 @@ _ANNOUNCEMENT = re.compile(
     r"[^:]*:\s*",
     re.I,
 )
-_GREETING = re.compile(
-    r"(?:sure|certainly|of course|absolutely|okay|ok|great|no problem|hello|hi)\b", re.I
-)
+_GREETING = re.compile(r"(?:sure|certainly|of course|absolutely|okay|ok|great|no problem|hello|hi)\b", re.I)
 _OFFER = re.compile(
     r"(?:i|we)(?:'d|\u2019d|'ll|\u2019ll| can| will| would| could)?\s+(?:be\s+)?"
     r"(?:happy|glad|help|generate|create|provide|describe|write|give)\b",
@@ -75,9 +71,7 @@ _REMARK = re.compile(
     r"you(?:'re| are) welcome|remember(?: that)?\b|explanation\s*:)",
     re.I,
 )
-_BACK = re.compile(
-    r"(?:they|it|its|it's|he|she|his|her|their|them|these|those|both|all of them)\b", re.I
-)
+_BACK = re.compile(r"(?:they|it|its|it's|he|she|his|her|their|them|these|those|both|all of them)\b", re.I)
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.S | re.I)
 _SPECIAL_TOKEN = re.compile(
     r"<\|[^|<>]{1,40}\|>|</?s>|\[/?INST\]|<(?:pad|unk|eos|bos)>|</?[a-z]{1,12}\s*/?>", re.I
@@ -90,15 +84,11 @@ _FULL_WIDTH = str.maketrans({"\u3002": ". ", "\uff0c": ", ", "\u3001": ", ", "\u
 _FENCE = re.compile(r"\s*```[\w-]*\s*|\s*(?:[-*_=]\s*){3,}")
 _INLINE_NUMBER = re.compile(r"(?<=[.!?\"'\u201d:;])\s+(?=\(?\d{1,2}[.)]\s+[\"'\u201c]?[A-Z])")
 _SENTENCE_END = re.compile(r"[.!?]+[\"'\u2019\u201d)\]]*\s+(?=[\"'\u2018\u201c(\[]?[A-Z0-9])")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:mr|mrs|ms|dr|st|mt|vs|jr|sr|prof|no|e\.g|i\.e|etc)|\b[A-Z])\.\s+$", re.I
-)
+_ABBREVIATION = re.compile(r"(?:\b(?:mr|mrs|ms|dr|st|mt|vs|jr|sr|prof|no|e\.g|i\.e|etc)|\b[A-Z])\.\s+$", re.I)
 
 _SPACE_BEFORE_MARK = re.compile(r" +([.,!?;:](?:\s|$))")
 _ASIDE = re.compile(r"\s*\(\s*(?:image|photo|picture)?\s*(?:description|caption)\s*\)\s*$", re.I)
-_YES = re.compile(
-    r"(?:sure|certainly|of course|absolutely|okay|ok)\b[,!.:]\s+(?!i\b|i'|here\b)", re.I
-)
+_YES = re.compile(r"(?:sure|certainly|of course|absolutely|okay|ok)\b[,!.:]\s+(?!i\b|i'|here\b)", re.I)
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "So", "Sk")
 _VARIATION_SELECTORS = "\ufe0e\ufe0f"
 _ENGLISH = _words(
@@ -228,9 +218,7 @@ def _read_line(line: str, instruction: str, split: bool) -> list[Fragment]:
     return fragments
 
 
-def _classify(
-    item: str, part: str, repairs: tuple[str, ...], instruction: str, position: int
-) -> Fragment:
+def _classify(item: str, part: str, repairs: tuple[str, ...], instruction: str, position: int) -> Fragment:
     text, more = _strip_marks(part)
     repairs = (*repairs, *more)
     raw = item if position == 0 else part
@@ -311,9 +299,7 @@ def _printable(text: str) -> str:
     kept = []
     for char in unicodedata.normalize("NFC", text):
         category = unicodedata.category(char)
-        if char in "\t\u00b0" or (
-            category not in _UNPRINTABLE and char not in _VARIATION_SELECTORS
-        ):
+        if char in "\t\u00b0" or (category not in _UNPRINTABLE and char not in _VARIATION_SELECTORS):
             kept.append(char)
         elif category == "So":
             kept.append(" ")

@@ -39,9 +39,7 @@ class PassingFaultError(Exception):
         An answer without text, which is what counts if it stays so.
     """
 
-    def __init__(
-        self, message: str, *, retry_after: float = 0.0, answer: Answer | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float = 0.0, answer: Answer | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.answer = answer

@@ -215,9 +215,7 @@ class Asker:
         ):
             try:
                 while running or (queue and not self._stop.is_set()):
-                    while (
-                        queue and len(running) < self.model.concurrency and not self._stop.is_set()
-                    ):
+                    while queue and len(running) < self.model.concurrency and not self._stop.is_set():
                         size = min(self.model.batch_size, len(queue))
                         batch = [queue.popleft() for _ in range(size)]
                         running.add(pool.submit(self._answer, batch))
@@ -339,9 +337,7 @@ class Asker:
                 f"{fault}: the server asks to wait {fault.retry_after:.0f} s. What was answered before is "
                 "kept: run the same command again after that."
             )
-        backoff = wait_random_exponential(
-            multiplier=self.patience.first_wait, max=self.patience.longest_wait
-        )
+        backoff = wait_random_exponential(multiplier=self.patience.first_wait, max=self.patience.longest_wait)
         return max(backoff(state), fault.retry_after)
 
     def _again(self, answered: Answered) -> bool:

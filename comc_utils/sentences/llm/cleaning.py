@@ -153,34 +153,24 @@ def clean_answers(
     attempts: dict[int, list[Answered]] = {}
     for answered in sorted(answers, key=lambda answered: (answered.index, answered.attempt)):
         attempts.setdefault(answered.index, []).append(answered)
-    for of_one_label_set in tqdm(
-        attempts.values(), desc="cleaning", unit="set", disable=not progress
-    ):
+    for of_one_label_set in tqdm(attempts.values(), desc="cleaning", unit="set", disable=not progress):
         judged = [_judge(answered, label_set, policy) for answered in of_one_label_set]
         # All attempts stand for one label set, so the best sentence of them all is wanted.
         pieces = iter(_take([piece for some in judged for piece in some], policy, taken).pieces)
         for answered, some in zip(of_one_label_set, judged, strict=True):
             cleaned = CleanedAnswer(tuple(islice(pieces, len(some))))
             is_last = answered is of_one_label_set[-1]
-            report.add(
-                answered, cleaned, cleaned.fate if is_last or cleaned.sentences else ASKED_AGAIN
-            )
+            report.add(answered, cleaned, cleaned.fate if is_last or cleaned.sentences else ASKED_AGAIN)
             records += (
                 Record(
-                    text=text,
-                    labels=answered.labels,
-                    generator=generator,
-                    prompt=answered.prompt,
-                    seed=seed,
+                    text=text, labels=answered.labels, generator=generator, prompt=answered.prompt, seed=seed
                 )
                 for text in cleaned.sentences
             )
     return records, report
 
 
-def needs_another_answer(
-    answered: Answered, *, label_set: LabelSet, policy: CleaningPolicy
-) -> bool:
+def needs_another_answer(answered: Answered, *, label_set: LabelSet, policy: CleaningPolicy) -> bool:
     """Whether a label set is to be asked about once more after this answer.
 
     Parameters
@@ -254,8 +244,7 @@ def _naming(wanted: set[int], named: set[int]) -> str:
 def _take(pieces: list[Piece], policy: CleaningPolicy, taken: set[str]) -> CleanedAnswer:
     """Settle which of the pieces that may be kept are kept, and note their texts as taken."""
     best_first = sorted(
-        (i for i, piece in enumerate(pieces) if piece.kept),
-        key=lambda i: BEST_FIRST.index(pieces[i].fate),
+        (i for i, piece in enumerate(pieces) if piece.kept), key=lambda i: BEST_FIRST.index(pieces[i].fate)
     )
     done = False
     for i in best_first:

@@ -147,6 +147,4 @@ class CleaningReport:
         self.answers[fate] += 1
         self.pieces.update(piece.fate for piece in cleaned.pieces)
         self.repairs.update(repair for piece in cleaned.pieces for repair in piece.repairs)
-        self.fates.append(
-            Fate(answered.index, answered.attempt, answered.labels, fate, cleaned.pieces)
-        )
+        self.fates.append(Fate(answered.index, answered.attempt, answered.labels, fate, cleaned.pieces))

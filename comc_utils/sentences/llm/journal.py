@@ -111,9 +111,7 @@ class Journal:
         lines = whole.split(b"\n")[:-1]
         if lines:
             self._check_origin(lines[0])
-            self.answered = [
-                self._parse(line, number) for number, line in enumerate(lines[1:], start=2)
-            ]
+            self.answered = [self._parse(line, number) for number, line in enumerate(lines[1:], start=2)]
         elif not content.startswith(_BEGINNING[: len(content)]):
             raise CoMCError(f"{self.path} is no journal of answers; choose another --to.")
         self._file = open(self.path, "ab")  # noqa: SIM115 - closed in __exit__
@@ -143,9 +141,7 @@ class Journal:
         for name, value in expected.items():
             if found[name] != value:
                 said = (
-                    f"is {found[name]!r} there and {value!r} now"
-                    if name != "class_names"
-                    else "are others now"
+                    f"is {found[name]!r} there and {value!r} now" if name != "class_names" else "are others now"
                 )
                 raise CoMCError(
                     f"The journal {self.path} belongs to another run: its {name} {said}. Go on with the "

@@ -132,9 +132,7 @@ class LocalModel:
         prompt_length = inputs["input_ids"].shape[1]
         return [
             self._read(answer, int(mask.sum()))
-            for answer, mask in zip(
-                output[:, prompt_length:].tolist(), inputs["attention_mask"], strict=True
-            )
+            for answer, mask in zip(output[:, prompt_length:].tolist(), inputs["attention_mask"], strict=True)
         ]
 
     def close(self) -> None:
@@ -152,9 +150,7 @@ class LocalModel:
         temperature = self.settings["temperature"]
         if temperature is None:
             return {}
-        return (
-            {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
-        )
+        return {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
 
     def _read(self, tokens: list[int], prompt_tokens: int) -> Answer:
         ends = self._model.generation_config.eos_token_id

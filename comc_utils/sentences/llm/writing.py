@@ -115,14 +115,7 @@ def write_sentences(
     path = Path(path)
     with Journal(path.with_name(f"{path.stem}.answers.jsonl"), origin) as journal:
         asker = Asker(
-            model,
-            label_set,
-            label_sets,
-            seed,
-            journal,
-            policy,
-            budget or Budget(),
-            patience or Patience(),
+            model, label_set, label_sets, seed, journal, policy, budget or Budget(), patience or Patience()
         )
         asker.run(progress=progress)
         records, report = clean_answers(
@@ -180,16 +173,11 @@ def describe(outcome: Outcome, path: Path) -> str:
             f"label sets are answered. To go on, run the same command with a larger {option}; nothing "
             "that is answered is asked again."
         )
-    lines.append(
-        f"Sentences: {outcome.sentences:,} in {path}" if outcome.sentences else "Sentences: none"
-    )
+    lines.append(f"Sentences: {outcome.sentences:,} in {path}" if outcome.sentences else "Sentences: none")
     return "\n".join(lines)
 
 
 def _write_fates(path: Path, report: CleaningReport) -> None:
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="\n") as file,
-    ):
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         for fate in report.fates:
             file.write(json.dumps(asdict(fate), ensure_ascii=False) + "\n")
