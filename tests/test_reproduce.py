@@ -228,7 +228,8 @@ def test_parameters_cell_holds_literals_only(write_notebook, source, message):
 
 
 def test_parameters_cell_must_be_there_once(write_notebook):
-    notebook = read_notebook(write_notebook("01", "A: int = -1  # kept\nB = (1, 'x')", ""))
+    path = write_notebook("01", "A: int = -1  # kept\nB = (1, 'x')", "")
+    notebook = nbformat.read(path, as_version=4)
     assert declared_parameters(notebook, "01") == {"A": -1, "B": (1, "x")}
     notebook.cells[1].metadata["tags"] = ["parameters"]
     with pytest.raises(CoMCError, match="01 has 2 cells tagged"):
