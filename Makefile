@@ -2,17 +2,27 @@
 
 PROFILE ?= miniworld
 PYTHON = .venv/bin/python
+PYTEST = $(PYTHON) -m pytest --cov --numprocesses auto --dist loadscope --no-loadscope-reorder
 SOURCES = benchmarks comc_utils tests notebooks
 
-.PHONY: reproduce test lint lab bench smoke-notebooks constraints
+.PHONY: reproduce reproduce-all test test-all lint lab bench smoke-notebooks constraints
 
 # Run the notebooks in order and write results/$(PROFILE).
 reproduce: .venv/ready
 	$(PYTHON) -m comc_utils reproduce --profile $(PROFILE)
 
-# Every check.
+# The second ResNet, too, and every search of a learning rate: results/miniworld-all.
+reproduce-all: .venv/ready
+	$(PYTHON) -m comc_utils reproduce --only 10 11 12 --results results/miniworld-all \
+	    -p SEARCH=True -p 'BACKBONES=["miniworld-RN-small", "miniworld-RN-large"]'
+
+# The checks, without what is slow and seldom breaks.
 test: lint
-	$(PYTHON) -m pytest --cov --numprocesses auto --dist loadscope --no-loadscope-reorder
+	$(PYTEST) -m 'not slow'
+
+# Every check.
+test-all: lint
+	$(PYTEST)
 
 lint: .venv/ready
 	$(PYTHON) -m ruff check $(SOURCES)

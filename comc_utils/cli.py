@@ -7,12 +7,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comc_utils import __version__
 from comc_utils.errors import CoMCError
+from comc_utils.options import ExperimentOptions, flags
 
 if TYPE_CHECKING:
     from comc_utils.sentences.llm.answers import LanguageModel
@@ -38,55 +39,11 @@ class Command:
     run: Callable[[argparse.Namespace], int]
 
 
-_EXPERIMENT_OPTIONS = [
-    "backbone",
-    "weights",
-    "limit",
-    "sentences",
-    "draft",
-    "skip_unreadable",
-    "openvino",
-]
-"""Options that go on to `experiment.load_experiment` under their own names."""
-
-
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="miniworld", help="data and models to run on")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the profile's data")
-    parser.add_argument(
-        "--backbone",
-        metavar="NAME",
-        help="open_clip's name of the model (RN50-quickgelu@448: larger)",
-    )
-    parser.add_argument(
-        "--weights",
-        metavar="TAG|PATH",
-        help="of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone",
-    )
-    parser.add_argument(
-        "--limit", type=int, metavar="N", help="a trial on the first N test images that are there"
-    )
-    parser.add_argument(
-        "--sentences", type=Path, metavar="FILE", help="corpus to train on (see write-sentences)"
-    )
-    parser.add_argument(
-        "--draft",
-        action="store_true",
-        default=None,
-        help="let the decoder halve large JPEG files, which is faster and not quite the same",
-    )
-    parser.add_argument(
-        "--skip-unreadable",
-        action="store_true",
-        default=None,
-        help="leave out images that do not open, and say which (default: an error)",
-    )
-    parser.add_argument(
-        "--openvino",
-        action="store_true",
-        default=None,
-        help="embed images with OpenVINO, faster on some processors (the extra openvino)",
-    )
+    for name, about in flags().items():
+        parser.add_argument(name, **about)
     parser.add_argument("--smoke", action="store_true", help="a run of seconds, on little data")
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="notebooks to run, by name or beginning (01 03)"
@@ -114,6 +71,11 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run the finished notebooks, too, whose code, parameters and data are unchanged",
     )
+    parser.add_argument(
+        "--record-times",
+        action="store_true",
+        help="make this run's times those that the results show (times.json); implies --again",
+    )
 
 
 def _parameter(text: str) -> tuple[str, str]:
@@ -130,13 +92,16 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         reproduce(
             arguments.profile,
             data=arguments.data,
-            options={name: getattr(arguments, name) for name in _EXPERIMENT_OPTIONS},
+            options={
+                option.name: getattr(arguments, option.name) for option in fields(ExperimentOptions)
+            },
             smoke=arguments.smoke,
             only=arguments.only,
             output=arguments.results,
             parameters=dict(arguments.parameter),
             jobs=arguments.jobs,
             again=arguments.again,
+            record_times=arguments.record_times,
         )
     except NotebookError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,13 +1,15 @@
 """A profile made ready: its text, its images, the embeddings of both, and what methods learn from them.
 
 Notebooks ask an experiment for arrays and let methods learn on it. Each array is computed when it is first
-asked for; what has been embedded or learned before comes from the cache.
+asked for; what has been embedded or learned before comes from the cache. Where texts and images come from is
+said in `sources`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from torch import Tensor
 
 from comc_utils.baselines.run import Trained, learn
 from comc_utils.clip import Clip, ImageEmbeddings
+from comc_utils.clip.cached import CachedClip
 from comc_utils.datasets.base import MultiLabelEmbeddings, MultiLabelImages
 from comc_utils.errors import CoMCError
-from comc_utils.method.comc import CoMC
+from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.comc import CoMC, FusedClassifier
 from comc_utils.method.labelled import LabelledPool
 from comc_utils.method.presets import Preset
 from comc_utils.method.protocol import (
@@ -34,41 +38,61 @@ from comc_utils.method.protocol import (
     Task,
 )
 from comc_utils.options import ExperimentOptions
-from comc_utils.profiles import Profile, get_profile
+from comc_utils.profiles import Profile
 from comc_utils.sentences import Record, label_matrix
-from comc_utils.sources import SMOKE_EPOCHS, SeenAndUnseen, Source, load_source
+from comc_utils.store.cache import EmbeddingCache
 from comc_utils.store.fingerprint import hash_texts
+from comc_utils.store.paths import cache_dir
+
+SMOKE_EPOCHS = 10
+"""A smoke run takes one in so many epochs, where they take long."""
 
 
 @dataclass(frozen=True, eq=False)
-class Experiment:
-    """What methods need of a profile.
+class SeenAndUnseen:
+    """What zero-shot learning from images goes by.
 
     Attributes
     ----------
-    source : Source
-        Where its texts and images come from.
-    seed : int
-        Of the corpus and, unless told otherwise, of what learns.
+    seen : MultiLabelImages
+        Images to learn from, in which S seen classes are labelled.
+    all_labels : ndarray [n, N + S]
+        Of the experiment's test images: the N unseen classes, then the seen ones.
     """
 
-    source: Source
-    seed: int = 0
+    seen: MultiLabelImages
+    all_labels: UInt8[np.ndarray, "n n_classes"]
 
-    @property
-    def profile(self) -> Profile:
-        """The data set with its settings."""
-        return self.source.profile
 
-    @property
-    def preset(self) -> Preset:
-        """Settings of training and inference; the profile's own unless told otherwise."""
-        return self.source.preset
+@dataclass(frozen=True, eq=False)
+class Experiment(ABC):
+    """What methods need of a profile. Made by `sources.load_experiment`.
 
-    @property
-    def smoke(self) -> bool:
-        """Whether this is a small share of text and images, for a run of seconds."""
-        return self.source.smoke
+    Attributes
+    ----------
+    profile : Profile
+    preset : Preset
+        Settings of training and inference; the profile's own unless told otherwise.
+    seed : int
+        Of the corpus and, unless told otherwise, of what learns.
+    smoke : bool
+        A small share of text and images, for a run of seconds.
+    data : Path or None
+        Folder of the profile's data, where it is not fetched or drawn.
+    options : ExperimentOptions
+    cache : EmbeddingCache
+        Of embeddings and of what was learned.
+    """
+
+    profile: Profile
+    preset: Preset
+    seed: int
+    smoke: bool
+    data: Path | None
+    options: ExperimentOptions
+    cache: EmbeddingCache = field(
+        default_factory=lambda: EmbeddingCache(cache_dir() / "embeddings")
+    )
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -81,24 +105,44 @@ class Experiment:
         return self.profile.alpha
 
     @property
+    @abstractmethod
     def tau(self) -> float:
         """Temperature of eq. 4 and 5."""
-        return self.source.tau
+
+    @property
+    def towers(self) -> CachedClip | None:
+        """The frozen towers with the cache; None where only their embeddings are there."""
+        return None
 
     @property
     def clip(self) -> Clip | None:
         """The frozen towers; None where only embeddings are there."""
-        return None if self.source.towers is None else self.source.towers.clip
+        return None if self.towers is None else self.towers.clip
 
     @property
+    def backbones(self) -> list[str]:
+        """Names of the backbones at hand to compare."""
+        return list(self.profile.backbones)
+
+    @property
+    def offers(self) -> frozenset[Need]:
+        """What methods may need and find here."""
+        return frozenset()
+
+    @property
+    @abstractmethod
     def corpus(self) -> list[Record]:
         """The M sentences to train on, with their labels."""
-        return self.source.corpus
 
     @property
+    @abstractmethod
     def text_embeddings(self) -> Float[Tensor, "M d"]:
         """Unit vectors t_i of the sentences (eq. 1)."""
-        return self.source.text_embeddings
+
+    @property
+    @abstractmethod
+    def text_fingerprint(self) -> str:
+        """Stands for sentences, labels and embeddings."""
 
     @cached_property
     def text_labels(self) -> UInt8[np.ndarray, "M N"]:
@@ -106,14 +150,14 @@ class Experiment:
         return label_matrix(self.corpus, self.class_names)
 
     @property
+    @abstractmethod
     def label_embeddings(self) -> Float[Tensor, "N d"]:
         """Unit vectors s_i of the prompts "a photo of a/an [c]." (section 3.3)."""
-        return self.source.label_embeddings
 
     @property
+    @abstractmethod
     def images(self) -> MultiLabelImages | MultiLabelEmbeddings:
         """The n test images."""
-        return self.source.images
 
     @property
     def image_ids(self) -> tuple[str, ...]:
@@ -128,12 +172,12 @@ class Experiment:
     @property
     def pairs_left_out(self) -> UInt8[np.ndarray, "n N"] | None:
         """1 where VOC2007's own protocol takes an image out of a class's ranking; elsewhere None."""
-        return self.source.pairs_left_out
+        return None
 
     @property
+    @abstractmethod
     def image_embeddings(self) -> ImageEmbeddings:
         """Unit vectors of the test images, as wholes and by region."""
-        return self.source.image_embeddings
 
     @property
     def global_embeddings(self) -> Float[Tensor, "n d"]:
@@ -148,16 +192,18 @@ class Experiment:
     @property
     def folds(self) -> list[tuple[Sequence[int], Sequence[int]]]:
         """Pairs of text rows to train on and image rows to score with what that trained."""
-        return self.source.folds
+        return [(range(len(self.corpus)), range(len(self.images)))]
 
+    @abstractmethod
     def image(self, index: int) -> Image.Image | None:
         """A test image to look at; None where only embeddings are there."""
-        return self.source.image(index)
 
     @property
     def labelled(self) -> LabelledPool:
         """Labelled images to learn from; a `CoMCError` that says why where there are none."""
-        return self.source.labelled
+        raise CoMCError(
+            f"All labelled images of {self.profile.name} are its test images: none are left to learn from."
+        )
 
     @cached_property
     def labelled_missing(self) -> str:
@@ -169,17 +215,21 @@ class Experiment:
         return ""
 
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Unit vectors of texts, from the cache where they are there; a `CoMCError` without a text tower."""
-        if self.source.towers is None:
-            raise CoMCError(
-                f"Profile {self.profile.name!r} needs a text tower, to embed other texts than its own."
-            )
-        return self.source.towers.embed_texts(texts)
+        """Unit vectors of texts; a `CoMCError` without a text tower."""
+        raise CoMCError(
+            f"Profile {self.profile.name!r} needs a text tower, to embed other texts than its own."
+        )
 
     def embed_images(self, images: MultiLabelImages) -> ImageEmbeddings:
-        """Unit vectors of images, seen as the preset says, from the cache where they are there."""
-        return self.source.embed_images(images)
+        """Unit vectors of images, seen as the preset says; a `CoMCError` without an image tower."""
+        raise CoMCError(f"Profile {self.profile.name!r} needs an image tower, to embed images.")
 
+    def embed_labelled(self, images: MultiLabelImages) -> LabelledImages:
+        """Images with their embeddings in memory and their labels, to learn from: see `embed_images`."""
+        embeddings = self.embed_images(images).in_memory()
+        return LabelledImages(images.class_names, embeddings, torch.from_numpy(images.labels))
+
+    @abstractmethod
     def image_text_pairs(
         self, n_pairs: int, *, seed: int
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
@@ -202,7 +252,6 @@ class Experiment:
         CoMCError
             The data set has fewer pairs, or no captions.
         """
-        return self.source.pairs(n_pairs, seed=seed)
 
     def seen_and_unseen(self) -> SeenAndUnseen | None:
         """Find images with labels of other classes than the experiment's, which are the unseen ones.
@@ -219,20 +268,22 @@ class Experiment:
         CoMCError
             NUS-WIDE's tags are damaged.
         """
-        return self.source.seen_and_unseen()
+        return None
 
     def with_preset(self, preset: Preset) -> Experiment:
-        """The same texts and images under another preset.
+        """The same under another preset; images and towers that are loaded already are not loaded again."""
+        return self._with("towers", "images", preset=preset)
 
-        Parameters
-        ----------
-        preset : Preset
+    def with_sentences(self, sentences: Sequence[Record]) -> Experiment:
+        """The same with other sentences, where there is a text tower; no image is embedded again."""
+        options = replace(self.options, sentences=tuple(sentences))
+        kept = ("towers", "images", "image_embeddings", "label_embeddings")
+        return self._with(*kept, options=options)
 
-        Returns
-        -------
-        Experiment
-        """
-        return replace(self, source=self.source.with_preset(preset))
+    def _with(self, *kept: str, **changes: object) -> Experiment:
+        other = replace(self, **changes)
+        vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)})
+        return other
 
     def comc(self, **changes: Any) -> CoMC:
         """CoMC as the profile has it: its preset and alpha.
@@ -249,13 +300,17 @@ class Experiment:
         own = {name: changes.pop(name) for name in ("name", "alpha") if name in changes}
         return CoMC(replace(self.preset, **changes), **{"alpha": self.alpha, **own})
 
+    def recogniser_of(self, classifier: LinearClassifier) -> FusedClassifier:
+        """Show images, as the profile has it, to a classifier from elsewhere: the authors' own, for one."""
+        return FusedClassifier(classifier, self.label_embeddings, self.preset, self.alpha, self.tau)
+
     def as_published(self, method: type[Method]) -> Method:
         """A method with its authors' settings for this data set, or the nearest that they know."""
-        return self.source.as_published(method)
+        return method()
 
     def lacks(self, method: Method | type[Method]) -> str:
         """Say what a method needs and does not find here, in words; '' where it can run."""
-        missing = method.needs - self.source.offers
+        missing = method.needs - self.offers
         return "; ".join(sorted(map(str, missing)))
 
     def task(
@@ -295,6 +350,7 @@ class Experiment:
         rows: Collection[int] | None = None,
         shown: LabelledImages | None = None,
         class_names: Sequence[str] | None = None,
+        by_fold: bool = True,
         progress: bool = False,
     ) -> Trained:
         """Let a method learn, once for each of `folds`, or take what it has learned from the cache.
@@ -309,6 +365,9 @@ class Experiment:
             Of the method; the experiment's own by default.
         rows, shown, class_names
             See `task`; each fold learns from its own among the rows.
+        by_fold : bool
+            False to learn once from all the rows, for a look at what is learned: it may have read about the
+            test images.
         progress : bool
 
         Returns
@@ -326,23 +385,25 @@ class Experiment:
                 f"{method.name} needs what {self.profile.title} does not have: {lacks}."
             )
         method = method.shortened(SMOKE_EPOCHS) if self.smoke else method
-        one = len(self.folds) == 1
+        everything = [(range(len(self.corpus)), range(len(self.image_ids)))]
+        folds = self.folds if by_fold else everything
+        one = len(folds) == 1
         kept = range(len(self.corpus)) if rows is None else set(rows)
         learned, recognisers, seconds = [], [], 0.0
-        for of_fold, _ in self.folds:
+        for of_fold, _ in folds:
             chosen = rows if one else [row for row in of_fold if row in kept]
             task = self.task(method, rows=chosen, shown=shown, class_names=class_names)
             what, took = learn(
                 method,
                 task,
                 seed=self.seed if seed is None else seed,
-                cache=self.source.cache,
+                cache=self.cache,
                 progress=progress,
             )
             learned.append(what)
             recognisers.append(method.recogniser(what, task))
             seconds += took
-        image_rows = tuple(of_images for _, of_images in self.folds)
+        image_rows = tuple(of_images for _, of_images in folds)
         return Trained(
             method,
             tuple(recognisers),
@@ -353,9 +414,9 @@ class Experiment:
         )
 
     def _text(self, rows: Collection[int] | None, *, with_tokens: bool) -> LabelledText:
-        labels, whole = torch.from_numpy(self.text_labels), self.source.text_fingerprint
+        labels, whole = torch.from_numpy(self.text_labels), self.text_fingerprint
         if rows is None:
-            tokens = self.source.token_embeddings if with_tokens else None
+            tokens = self.token_embeddings if with_tokens else None
             return LabelledText(self.text_embeddings, labels, whole, tokens)
         if with_tokens:
             raise CoMCError("Methods that look at tokens learn from all sentences; leave rows out.")
@@ -370,7 +431,7 @@ class Experiment:
         images: LabelledImages | None,
         class_names: Sequence[str] | None,
     ) -> Task:
-        towers = self.source.towers
+        towers = self.towers
         task = Task(
             class_names=self.class_names,
             class_embeddings=self.label_embeddings,
@@ -385,50 +446,3 @@ class Experiment:
             return task
         embedded = task.embed_classes(class_names, "Recognising other classes")
         return replace(task, class_names=tuple(class_names), class_embeddings=embedded)
-
-
-def load_experiment(
-    profile: str,
-    *,
-    preset: Preset | None = None,
-    seed: int = 0,
-    smoke: bool = False,
-    data: str | Path | None = None,
-    **options: Any,
-) -> Experiment:
-    """Make a profile ready.
-
-    Parameters
-    ----------
-    profile : str
-        A key of `profiles.PROFILES`.
-    preset : Preset, optional
-        In place of the profile's own.
-    seed : int
-        Of the corpus and, unless told otherwise, of what learns.
-    smoke : bool
-        A small share of text and images, for a run of seconds.
-    data : str or Path, optional
-        Folder of the profile's data, where it is not fetched or drawn.
-    **options
-        Fields of `options.ExperimentOptions`.
-
-    Returns
-    -------
-    Experiment
-
-    Raises
-    ------
-    CoMCError
-        For an unknown profile or option, a backbone that the profile does not have, a limit below 1, or
-        sentences, weights, a limit or anything about image files for a profile that cannot use them.
-    """
-    source = load_source(
-        get_profile(profile),
-        preset,
-        seed=seed,
-        smoke=smoke,
-        data=Path(data) if data else None,
-        options=ExperimentOptions.of(options),
-    )
-    return Experiment(source, seed)

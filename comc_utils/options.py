@@ -11,6 +11,14 @@ from typing import Any
 from comc_utils.errors import CoMCError
 
 
+def _value(metavar: str, help: str, type: type = str) -> dict[str, Any]:
+    return {"metavar": metavar, "help": help, "type": type, "default": None}
+
+
+def _flag(help: str) -> dict[str, Any]:
+    return {"action": "store_true", "help": help, "default": None}
+
+
 @dataclass(frozen=True)
 class ExperimentOptions:
     """How a profile is run; None, or False, leaves it to the profile.
@@ -20,62 +28,42 @@ class ExperimentOptions:
 
     backbone: str | None = field(
         default=None,
-        metadata={
-            "metavar": "NAME",
-            "help": "open_clip's name of the model (RN50-quickgelu@448: larger)",
-        },
+        metadata=_value("NAME", "open_clip's name of the model (RN50-quickgelu@448: larger)"),
     )
     weights: str | Path | None = field(
         default=None,
-        metadata={
-            "metavar": "TAG|PATH",
-            "help": "of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone",
-        },
+        metadata=_value(
+            "TAG|PATH",
+            "of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone",
+        ),
     )
     limit: int | None = field(
         default=None,
-        metadata={
-            "type": int,
-            "metavar": "N",
-            "help": "a trial on the first N test images that are there",
-        },
+        metadata=_value("N", "a trial on the first N test images that are there", int),
     )
     sentences: Any = field(
         default=None,
-        metadata={
-            "type": Path,
-            "metavar": "FILE",
-            "help": "corpus to train on (see write-sentences)",
-        },
+        metadata=_value("FILE", "corpus to train on (see write-sentences)", Path),
     )
     n_sentences: int | None = field(
         default=None,
-        metadata={
-            "type": int,
-            "metavar": "N",
-            "help": "train on N sentences (default: the profile's number)",
-        },
+        metadata=_value("N", "train on N sentences (default: the profile's number)", int),
     )
     draft: bool = field(
         default=False,
-        metadata={
-            "action": "store_true",
-            "help": "let the decoder halve large JPEG files, which is faster and not quite the same",
-        },
+        metadata=_flag(
+            "let the decoder halve large JPEG files, which is faster and not quite the same"
+        ),
     )
     skip_unreadable: bool = field(
         default=False,
-        metadata={
-            "action": "store_true",
-            "help": "leave out images that do not open, and say which (default: an error)",
-        },
+        metadata=_flag("leave out images that do not open, and say which (default: an error)"),
     )
     openvino: bool = field(
         default=False,
-        metadata={
-            "action": "store_true",
-            "help": "embed images with OpenVINO, faster on some processors (the extra openvino)",
-        },
+        metadata=_flag(
+            "embed images with OpenVINO, faster on some processors (the extra openvino)"
+        ),
     )
 
     @classmethod
@@ -108,6 +96,6 @@ class ExperimentOptions:
 def flags() -> dict[str, dict[str, Any]]:
     """Give what `argparse` is told of each option, by its name on the command line (``--skip-unreadable``)."""
     return {
-        "--" + option.name.replace("_", "-"): {"default": None, **option.metadata}
+        "--" + option.name.replace("_", "-"): dict(option.metadata)
         for option in fields(ExperimentOptions)
     }

@@ -6,8 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from comc_utils.errors import CoMCError
-from comc_utils.method.presets import RELEASED, Preset
+from comc_utils.method.presets import PAPER, RELEASED, SWITCHES, Preset
 from comc_utils.sentences.labels import COCO, NUSWIDE, VOC2007, LabelSet
+
+ENOUGH_SENTENCES = 10_000
+"""The paper's learning rate is made for 40,000; with a few hundred captions it never gets far."""
+SWITCHES_OF_EMBEDDINGS = ("noise on the text", "no bias", "mapped embedding renormalised")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,31 @@ class Profile:
     def has_towers(self) -> bool:
         """Whether a CLIP model embeds any text and any image here."""
         return self.images != "embeddings"
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the embedded world draws its images."""
+        return self.images == "drawn"
+
+    @property
+    def text_is_peoples(self) -> bool:
+        """Whether its sentences are captions that people wrote and own."""
+        return not self.has_towers
+
+    @property
+    def enough_text(self) -> bool:
+        """Whether its sentences are as many as the paper's learning rate is made for."""
+        return self.n_sentences >= ENOUGH_SENTENCES
+
+    @property
+    def presets(self) -> tuple[Preset, ...]:
+        """The presets to compare: its own and, where there is text enough, the paper's."""
+        return (self.preset, PAPER) if self.enough_text else (self.preset,)
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """Those of `SWITCHES` that change something here; without towers, text and images stay as they are."""
+        return tuple(SWITCHES) if self.has_towers else SWITCHES_OF_EMBEDDINGS
 
 
 def _benchmark(

@@ -6,12 +6,13 @@ By hand, after a run on another machine: ``python tests/compare_results.py resul
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from comc_utils.notebooks.committed import differences as exact_differences
 
 TOLERANCES = (
     # What moves from one machine to another are the last bits of sums, whose order depends on the number of
@@ -32,35 +33,24 @@ TOLERANCES = (
 """Pattern of a number's place, its tolerance; the first that fits counts."""
 
 
-def differences(committed: Any, other: Any, place: str = "") -> Iterator[str]:
+def differences(committed: Any, other: Any) -> Iterator[str]:
     """Say where two metrics differ by more than their tolerance.
 
     Parameters
     ----------
     committed, other : object
         As JSON gives them.
-    place : str
-        Dotted names that lead here.
 
     Yields
     ------
     str
         A line for each difference.
     """
-    if isinstance(committed, Mapping) and isinstance(other, Mapping):
-        for name in committed.keys() ^ other.keys():
-            yield f"{place}.{name} is in one of them alone"
-        for name in committed.keys() & other.keys():
-            yield from differences(committed[name], other[name], f"{place}.{name}")
-    elif isinstance(committed, list) and isinstance(other, list) and len(committed) == len(other):
-        for index, pair in enumerate(zip(committed, other, strict=True)):
-            yield from differences(*pair, f"{place}.{index}")
-    elif _is_number(committed) and _is_number(other):
+    for found in exact_differences(committed, other):
+        place = f".{found.name}"
         tolerance = next(value for pattern, value in TOLERANCES if re.search(pattern, place))
-        if not math.isclose(committed, other, rel_tol=0, abs_tol=tolerance):
-            yield f"{place}: {committed} and {other} differ by more than {tolerance}"
-    elif committed != other:
-        yield f"{place}: {committed!r} is not {other!r}"
+        if not found.size <= tolerance:
+            yield f"{found}; the tolerance is {tolerance}"
 
 
 def compare_metrics(committed: Path, other: Path) -> list[str]:
@@ -82,12 +72,8 @@ def compare_metrics(committed: Path, other: Path) -> list[str]:
             json.loads((folder / "metrics" / file.name).read_text())
             for folder in (committed, other)
         ]
-        found += differences(*pair, file.stem)
+        found += [f"{file.stem} {line}" for line in differences(*pair)]
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 if __name__ == "__main__":

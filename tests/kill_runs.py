@@ -17,7 +17,7 @@ from pathlib import Path
 from compare_results import compare_metrics
 from tqdm import tqdm
 
-NOTEBOOKS = ("01", "02", "05", "11")
+NOTEBOOKS = ("01", "02", "05", "15")
 
 
 def command(results: Path) -> list[str]:

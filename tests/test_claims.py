@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
+from pathlib import Path
 
 import pytest
 
+from comc_utils.errors import CoMCError
 from comc_utils.evaluation.claims import CLAIMS, MARGIN, Claim, Verdict, judge
 from comc_utils.evaluation.comparison import Comparison
+from comc_utils.evaluation.rules import NoEvidenceError
 
 CLAIM = {claim.identifier: claim for claim in CLAIMS}
 SHOTS = ("1 over 0", "2 over 1", "4 over 2", "8 over 4", "16 over 8")
@@ -53,13 +57,13 @@ RESTS_ON = {
         ("10_few_shot", "zero-shot over learned prompts, searched rates", PROMPTS),
     ],
     "above-tai-dpt": [
-        ("12_rivals", "CoMC over", ["TaI-DPT"]),
-        ("12_rivals", "CoMC over, searched rates", ["TaI-DPT"]),
+        ("11_rivals", "CoMC over", ["TaI-DPT"]),
+        ("11_rivals", "CoMC over, searched rates", ["TaI-DPT"]),
     ],
     "above-methods-trained-on-images": [
-        ("12_rivals", "CoMC over methods trained on seen classes", ["ConSE", "DualCoOp"]),
+        ("12_seen_and_unseen", "CoMC over methods trained on seen classes", ["ConSE", "DualCoOp"]),
         (
-            "12_rivals",
+            "12_seen_and_unseen",
             "CoMC over methods trained on seen classes, searched rates",
             ["ConSE", "DualCoOp"],
         ),
@@ -154,7 +158,7 @@ def test_a_comparison_without_seeds_is_decided_by_its_interval(identifier, noteb
 
 
 @pytest.mark.parametrize("identifier", RESTS_ON)
-def test_without_its_notebook_or_its_group_a_claim_is_not_testable(identifier):
+def test_without_its_notebook_a_claim_is_not_testable_and_without_its_group_an_error(identifier):
     claim = CLAIM[identifier]
     metrics = metrics_in_which_all_hold()
     (notebook,) = {where[0] for where in RESTS_ON[identifier]}
@@ -168,7 +172,13 @@ def test_without_its_notebook_or_its_group_a_claim_is_not_testable(identifier):
 
     for _, group, _ in RESTS_ON[identifier]:
         kept = copy.deepcopy(metrics[notebook])
-        del metrics[notebook]["comparisons"][group]
+        others = metrics[notebook]["comparisons"]
+        others["a new name"] = others.pop(group)
+        with pytest.raises(CoMCError, match=identifier) as error:
+            judge(claim, metrics)
+        for named in (f'"{group}"', f"notebook {notebook}", *(f'"{other}"' for other in others)):
+            assert named in str(error.value)
+        others[group] = {}  # there was nothing to compare
         assert f'"{group}"' in reason()
         metrics[notebook] = kept
     metrics[notebook] |= {"skipped": "There is nothing here."}
@@ -177,15 +187,94 @@ def test_without_its_notebook_or_its_group_a_claim_is_not_testable(identifier):
     assert reason() == f"Notebook {notebook} has left no metrics here."
 
 
-def test_a_missing_comparison_is_named_with_what_it_needs():
+def test_missing_comparisons_are_an_error_unless_nothing_shows_that_what_they_need_is_there():
     metrics = metrics_in_which_all_hold()
-    del metrics["04_ablations"]["comparisons"]["mapping adds"]["with local"]
+    ablations = metrics["04_ablations"]["comparisons"]
+    del ablations["mapping adds"]["with local"]
+    missing = 'have no "with local" in "mapping adds"; that needs local embeddings.'
+    with pytest.raises(CoMCError, match=f"mapping-helps-with-local .* {missing}"):
+        judge(CLAIM["mapping-helps-with-local"], metrics)
+    del ablations["local adds"]
+    del metrics["03_inference"]["comparisons"]["CoMC over"]["CLIP-DPT"]
+    metrics["09_backbones"]["comparisons"]["CoMC over CLIP-DPT"] = {}
     judgement = judge(CLAIM["mapping-helps-with-local"], metrics)
     assert judgement.verdict is Verdict.NOT_TESTABLE
-    assert judgement.reason == (
-        'The results of this profile have no "with local" in "mapping adds"; that needs local embeddings.'
-    )
-    assert set(changed(metrics)) == {"mapping-helps-with-local", "both-together-best"}
+    assert judgement.reason == f"The results of this profile {missing}"
+    of_regions = {name for name in CLAIM if "local" in name} - {"mapping-helps-without-local"}
+    of_regions |= {"both-together-best", "above-clip-dpt", "backbones-above-clip-dpt"}
+    assert set(changed(metrics)) == of_regions
+
+
+def test_a_method_that_is_missing_at_both_rates_needs_what_is_not_there():
+    metrics = metrics_in_which_all_hold()
+    rivals = metrics["11_rivals"]["comparisons"]
+    for members in rivals.values():
+        members["Ridge regression"] = comparison(1.0)
+    del rivals["CoMC over"]["TaI-DPT"]
+    with pytest.raises(CoMCError, match='above-tai-dpt .* no "TaI-DPT" in "CoMC over"'):
+        judge(CLAIM["above-tai-dpt"], metrics)
+    del rivals["CoMC over, searched rates"]["TaI-DPT"]
+    assert changed(metrics) == {"above-tai-dpt": Verdict.NOT_TESTABLE}
+
+
+def test_without_labelled_images_no_rate_is_searched():
+    metrics = metrics_in_which_all_hold()
+    del metrics["11_rivals"]["comparisons"]["CoMC over, searched rates"]
+    metrics["10_few_shot"] = {"skipped": "No image is labelled."}
+    judgement = judge(CLAIM["above-tai-dpt"], metrics)
+    assert judgement.verdict is Verdict.NOT_TESTABLE
+    assert "labelled images" in judgement.reason
+
+
+def committed_metrics(profile: str) -> dict[str, dict]:
+    """Read the committed metrics, with the rivals in two as the notebooks are."""
+    folder = Path(__file__).parents[1] / "results" / profile / "metrics"
+    metrics = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    if rivals := metrics.pop("12_rivals", None):
+        seen = "CoMC over methods trained on seen classes"
+        parts: dict[str, dict] = {"11_rivals": {}, "12_seen_and_unseen": {}}
+        for group, members in rivals.get("comparisons", {}).items():
+            parts["12_seen_and_unseen" if group.startswith(seen) else "11_rivals"][group] = members
+        skipped = {"skipped": rivals["skipped"]} if "skipped" in rivals else {}
+        metrics |= {name: {"comparisons": part, **skipped} for name, part in parts.items()}
+    return metrics
+
+
+EVIDENCE = [
+    (claim, rule.group) for claim in CLAIMS for rule in claim.rule.parts if hasattr(rule, "group")
+]
+
+
+def test_every_claim_is_decided_on_the_committed_results():
+    assert Verdict.NOT_TESTABLE not in verdicts(committed_metrics("miniworld")).values()
+
+
+@pytest.mark.parametrize(("claim", "group"), EVIDENCE)
+def test_no_group_can_be_renamed_unnoticed(claim, group):
+    metrics = committed_metrics("miniworld")
+    comparisons = metrics[claim.notebook]["comparisons"]
+    comparisons[f"{group} in other words"] = comparisons.pop(group)
+    with pytest.raises(CoMCError, match=f"{claim.identifier} .*{group} in other words"):
+        judge(claim, metrics)
+
+
+def test_what_cannot_be_tested_without_towers_is_no_error():
+    metrics = committed_metrics("coco500")
+    found = {claim: judge(claim, metrics) for claim in CLAIMS}
+    for claim, judgement in found.items():
+        skipped = "skipped" in metrics[claim.notebook]
+        assert (judgement.verdict is Verdict.NOT_TESTABLE) == (
+            skipped or "needs local embeddings" in judgement.reason
+        )
+    # As it will be with methods that need no tower.
+    metrics["11_rivals"] = {"comparisons": {"CoMC over": {"Ridge regression": comparison(1.0)}}}
+    assert judge(CLAIM["above-tai-dpt"], metrics).verdict is Verdict.NOT_TESTABLE
+
+
+def test_a_rule_says_what_it_does_not_find():
+    (rule,) = CLAIM["each-added-shot-helps"].rule.parts
+    with pytest.raises(NoEvidenceError, match='no "more shots"; that needs labelled images'):
+        rule.findings({})
 
 
 @pytest.mark.parametrize(
@@ -283,7 +372,7 @@ def test_the_papers_preset_is_told_and_decides_nothing():
 
 def test_both_rates_of_a_rival_decide_and_other_backbones_are_told():
     metrics = metrics_in_which_all_hold()
-    comparisons = metrics["12_rivals"]["comparisons"]
+    comparisons = metrics["11_rivals"]["comparisons"]
     comparisons["CoMC over, searched rates"]["TaI-DPT"] = comparison(-1.2)
     judgement = judge(CLAIM["above-tai-dpt"], metrics)
     assert judgement.verdict is Verdict.FAILS

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from comc_utils import __version__
 from comc_utils.cli import COMMANDS, main
 from comc_utils.errors import CoMCError
+from comc_utils.options import ExperimentOptions
 from comc_utils.store import paths
 
 REPOSITORY = Path(__file__).parents[1]
@@ -115,20 +117,50 @@ def test_jobs_and_again_reach_the_runner(write_notebook, monkeypatch, capsys):
     monkeypatch.setattr("comc_utils.store.fingerprint.PACKAGE", path.parent)
     words = ["reproduce", "--results", "there"]
     assert main([*words, "--jobs", "1"]) == 0
-    assert json.loads(Path("there/run.json").read_text())["jobs"] == 1
+    assert json.loads(Path("there/.run/run.json").read_text())["jobs"] == 1
     capsys.readouterr()
     assert main(words) == 0
     assert capsys.readouterr().out.count(", unchanged") == 2
     assert main([*words, "--again", "--jobs", "2"]) == 0
     assert ", unchanged" not in capsys.readouterr().out
-    assert json.loads(Path("there/run.json").read_text())["jobs"] == 2
+    assert json.loads(Path("there/.run/run.json").read_text())["jobs"] == 2
+
+
+def test_options_are_those_of_an_experiment(monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        "comc_utils.notebooks.run.reproduce", lambda _, **words: given.update(words)
+    )
+    assert main(["reproduce"]) == 0
+    assert given["options"] == dict.fromkeys(f.name for f in fields(ExperimentOptions))
+    values = {
+        "--backbone": "a",
+        "--weights": "b",
+        "--limit": 3,
+        "--sentences": "c",
+        "--n-sentences": 4,
+    }
+    words = [str(word) for pair in values.items() for word in pair]
+    words += ["--draft", "--skip-unreadable", "--openvino", "--record-times"]
+    assert main(["reproduce", *words]) == 0
+    assert given["record_times"]
+    assert ExperimentOptions.of(given["options"]) == ExperimentOptions(
+        "a", "b", 3, Path("c"), 4, draft=True, skip_unreadable=True, openvino=True
+    )
+
+
+def test_unknown_option_is_refused_with_the_nearest_name():
+    with pytest.raises(CoMCError, match="no option 'backbon'; did you mean 'backbone'?"):
+        ExperimentOptions.of({"backbon": "RN50"})
+    with pytest.raises(CoMCError, match="There is no option 'zzz'; Known: backbone, weights"):
+        ExperimentOptions.of({"zzz": 1})
 
 
 def test_interrupt_gives_status_130(monkeypatch, capsys):
     def interrupt(name: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("comc_utils.notebooks.run.get_profile", interrupt)
+    monkeypatch.setattr("comc_utils.notebooks.plan.get_profile", interrupt)
     assert main(["reproduce"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 

@@ -17,7 +17,7 @@ from comc_utils.datasets import MultiLabelEmbeddings, load_coco500
 from comc_utils.datasets.coco500 import BASE_URL, CAPTIONS, FEATURES, FILES, load_array
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.metrics import mean_average_precision
-from comc_utils.experiment import load_experiment
+from comc_utils.sources import load_experiment
 
 
 @pytest.fixture(scope="module")

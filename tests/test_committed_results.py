@@ -10,8 +10,8 @@ from compare_results import compare_metrics, differences
 
 from comc_utils.baselines import ClipDpt, TaiDpt, ZeroShotClip
 from comc_utils.evaluation.comparison import map_percent
-from comc_utils.experiment import load_experiment
 from comc_utils.notebooks.run import reproduce
+from comc_utils.sources import load_experiment
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -27,6 +27,7 @@ def test_table1_comes_again():
     assert list(differences(committed, again)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("profile", "notebook"), [("miniworld", "05"), ("coco500", "02")])
 def test_a_full_run_gives_the_committed_numbers(profile, notebook, request, tmp_path):
     # Only the second needs the folder of real data, and is skipped without it.

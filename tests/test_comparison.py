@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.comparison import compare, map_percent
-from comc_utils.evaluation.metrics import bootstrap_map_difference, mean_average_precision
+from comc_utils.evaluation.comparison import compare, map_over_seeds, map_percent
+from comc_utils.evaluation.groups import tabulate
+from comc_utils.evaluation.metrics import (
+    bootstrap_map,
+    bootstrap_map_difference,
+    mean_average_precision,
+)
 
 RNG = np.random.default_rng(3)
 LABELS = (RNG.random((120, 6)) < 0.3).astype(int)
@@ -54,3 +59,26 @@ def test_seeds_that_cannot_be_paired_are_refused():
         compare(GOOD, POOR[:2], LABELS, seed=0)
     with pytest.raises(CoMCError, match="0 seeds"):
         compare([], POOR, LABELS, seed=0)
+
+
+def test_map_over_seeds_is_the_mean_of_values_and_of_interval_ends():
+    row = map_over_seeds(GOOD, LABELS, seed=7)
+    intervals = [bootstrap_map(scores, LABELS, seed=7) for scores in GOOD]
+    for name, end in (("mAP", "value"), ("low", "low"), ("high", "high")):
+        assert row[name] == pytest.approx(100 * np.mean([getattr(i, end) for i in intervals]))
+    assert row["spread"] == pytest.approx(100 * np.std([i.value for i in intervals], ddof=1))
+    assert map_over_seeds(GOOD[:1], LABELS, seed=7)["spread"] == 0
+
+
+def test_comparisons_as_a_table():
+    chance = compare(GOOD, POOR, LABELS, seed=0)
+    none = compare(GOOD[:1], POOR[:1], LABELS, seed=0)
+    table = tabulate({"a": {"x": chance, "y": none}, "b": {"x": none}}, "group", "of")
+    assert [*table.columns[:5]] == ["group", "of", "difference", "low", "high"]
+    assert table.iloc[:, :2].to_numpy().tolist() == [["a", "x"], ["a", "y"], ["b", "x"]]
+    first, second = table.iloc[0], table.iloc[1]
+    assert first.difference == chance["difference"] and first.low == chance["low"]
+    seeds = chance["over_seeds"]
+    assert (first["lowest seed"], first["highest seed"]) == (min(seeds), max(seeds))
+    assert first["seeds above 0"] == 3 and second["seeds above 0"] == 0
+    assert np.isnan(second["lowest seed"]) and np.isnan(second["highest seed"])

@@ -10,19 +10,20 @@ import torch
 from comc_utils.baselines import ClipDpt, ZeroShotClip
 from comc_utils.clip import Clip, cached
 from comc_utils.errors import CoMCError
-from comc_utils.experiment import Experiment, load_experiment
+from comc_utils.experiment import Experiment
 from comc_utils.method.presets import PAPER, RELEASED
 from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import PROFILES, get_profile
 from comc_utils.sentences import language_model_corpus, write_corpus
-from comc_utils.sources.towers import DrawnSource
+from comc_utils.sources import load_experiment
+from comc_utils.sources.towers import EmbeddedWorld
 from comc_utils.store import shards as sharded_embeddings
 from comc_utils.store.cache import EmbeddingCache
 
 
 def tiny(tmp_path, *, smoke=False, seed=3, preset=None, **options) -> Experiment:
     profile = replace(get_profile("miniworld"), n_sentences=300, n_images=24)
-    source = DrawnSource(
+    return EmbeddedWorld(
         profile,
         preset or replace(RELEASED, templates_in_training_text=False),
         seed,
@@ -31,7 +32,6 @@ def tiny(tmp_path, *, smoke=False, seed=3, preset=None, **options) -> Experiment
         ExperimentOptions(backbone="miniworld-RN-small", **options),
         EmbeddingCache(tmp_path / "embeddings"),
     )
-    return Experiment(source, seed)
 
 
 def test_two_runs_with_one_seed_agree_with_and_without_a_cache(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import LinearClassifier, ranking_loss
-from comc_utils.method.few_shot import draw_few_shot, fine_tune
+from comc_utils.method.few_shot import FineTuned, draw_few_shot, fine_tune
+from comc_utils.method.presets import RELEASED
+from comc_utils.method.protocol import LabelledImages, Task
 from comc_utils.method.scores import score_images
 
 SEEDS = st.integers(0, 2**31)
@@ -221,3 +226,24 @@ def test_shapes_that_do_not_match_are_refused():
     shots.image_global, shots.image_local = shots.image_global[:0], None
     with pytest.raises(CoMCError, match="There are 0 global"):
         shots.tuned()
+
+
+def test_as_a_method_it_is_the_same():
+    shots, names = Shots(), ("dog", "cat", "key", "tree")
+    images = ImageEmbeddings(shots.image_global, shots.image_local, -shots.image_global)
+    shown = LabelledImages(names, images, torch.as_tensor(shots.labels))
+    task = Task(names, shots.label_embeddings, SETTINGS["tau"], images=shown)
+    preset = replace(RELEASED, positional_embedding=False, renormalise_mapped=True)
+    method = FineTuned(shots.start, preset, SETTINGS["alpha"], pull=3.0)
+    learned = method.learn(task, seed=0)
+    expected = shots.tuned(pull=3.0)
+    torch.testing.assert_close(learned.tensors["weight"], expected.weight, rtol=0, atol=0)
+    scores = score_images(
+        expected, shots.image_global, shots.image_local, shots.label_embeddings, **SETTINGS
+    )
+    assert torch.equal(method.recogniser(learned, task).score(images), scores.final)
+    probe = method.from_scratch()
+    assert probe.name == "linear probe" and not probe.start.weight.any()
+    others = (replace(method, pull=2.0), replace(method, alpha=0.5), probe)
+    settings = {m.learning_settings for m in (method, *others)}
+    assert len(settings) == 4

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from comc_utils.errors import CoMCError
+from comc_utils.method import logits as images_to_logits
 from comc_utils.method import scores as inference
 from comc_utils.method.classifier import LinearClassifier
 from comc_utils.method.scores import ScoreComponents, score_components, score_images
@@ -96,7 +97,7 @@ def test_components_and_chunks_change_nothing(
     chunk_size: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So little memory that one image goes through at a time where chunk_size is None.
-    monkeypatch.setattr(inference, "_WORKING_BYTES", 1000)
+    monkeypatch.setattr(images_to_logits, "_WORKING_BYTES", 1000)
     world = World(seed=1)
     components = score_components(
         world.classifier,

@@ -14,25 +14,25 @@ from PIL import Image
 
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.comparison import map_percent
-from comc_utils.experiment import load_experiment
 from comc_utils.method.mapping import label_weights
 from comc_utils.method.scores import score_images
 from comc_utils.notebooks import explore as interactive
 from comc_utils.notebooks.explore import explore_scores, in_front_end
 from comc_utils.notebooks.run import reproduce
 from comc_utils.profiles import get_profile
+from comc_utils.sources import load_experiment
 
 ASK = "from comc_utils.notebooks.explore import in_front_end\nprint(in_front_end())"
 
 
 @pytest.fixture(scope="module", params=["miniworld", "coco500"])
 def explored(request):
-    """Give an experiment that trains in a moment, and its classifiers."""
+    """Give an experiment that trains in a moment, and what it has learned."""
     name = request.param
     data = request.getfixturevalue("real_data") / "coco500" if name == "coco500" else None
     preset = replace(get_profile(name).preset, epochs=3, templates_in_training_text=False)
     experiment = load_experiment(name, preset=preset, smoke=True, data=data)
-    return experiment, experiment.classifiers()
+    return experiment, experiment.fit()
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ def pixels(widgets) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(widgets["picture"].value)).convert("RGB"))
 
 
-def expected_map(experiment, classifiers, alpha: float, tau: float) -> float:
+def expected_map(experiment, trained, alpha: float, tau: float) -> float:
     """Score everything anew at these settings, without what is kept between them."""
     final = np.zeros(experiment.image_labels.shape)
-    for classifier, (_, image_rows) in zip(classifiers, experiment.folds, strict=True):
+    for classifier, (_, image_rows) in zip(trained.classifiers, experiment.folds, strict=True):
         rows, local = list(image_rows), experiment.local_embeddings
         final[rows] = score_images(
             classifier,
@@ -74,7 +74,7 @@ def expected_map(experiment, classifiers, alpha: float, tau: float) -> float:
 
 
 def test_moving_a_slider_changes_picture_and_map(explored, widgets):
-    experiment, classifiers = explored
+    experiment, trained = explored
     assert widgets["alpha"].value == experiment.profile.alpha
     assert widgets["tau"].value == experiment.tau
     for name, value in (("alpha", 0.1), ("tau", 0.2), ("image", 7)):
@@ -82,9 +82,7 @@ def test_moving_a_slider_changes_picture_and_map(explored, widgets):
         widgets[name].value = value
         after = pixels(widgets)
         assert before.shape != after.shape or (before != after).any(), name
-        expected = expected_map(
-            experiment, classifiers, widgets["alpha"].value, widgets["tau"].value
-        )
+        expected = expected_map(experiment, trained, widgets["alpha"].value, widgets["tau"].value)
         assert shown_map(widgets) == pytest.approx(expected, abs=0.06), name
     assert plt.get_fignums() == []
 
@@ -121,10 +119,10 @@ def test_the_figure_is_the_same_with_and_without_a_front_end(explored, widgets):
 
 
 def test_the_figure_shows_weights_and_scores_of_top_classes_and_labels(explored):
-    experiment, classifiers = explored
-    figure, data = explore_scores(experiment, classifiers, n_images=4)
+    experiment, trained = explored
+    figure, data = explore_scores(experiment, trained, n_images=4)
     plt.close(figure)
-    components = experiment.score(classifiers)
+    components = trained.components()
     alphas = [0.0, experiment.profile.alpha, 1.0]
     assert data.alpha.unique().tolist() == alphas
     assert data.image.unique().tolist() == list(experiment.image_ids[:4])
@@ -162,12 +160,13 @@ def test_bars_of_labels_stand_out(explored):
 
 
 def test_what_does_not_fit_is_refused(explored):
-    experiment, classifiers = explored
-    n, k = len(experiment.image_ids), len(classifiers)
+    experiment, trained = explored
+    n, k = len(experiment.image_ids), len(trained.recognisers)
     with pytest.raises(CoMCError, match=f"n_images is 0; there are {n} images, so choose 1 to {n}"):
-        explore_scores(experiment, classifiers, n_images=0)
+        explore_scores(experiment, trained, n_images=0)
     with pytest.raises(CoMCError, match=f"{k + 1} classifiers are given for {k} folds; give what"):
-        explore_scores(experiment, [*classifiers, classifiers[0]])
+        recognisers = (*trained.recognisers, trained.recognisers[0])
+        explore_scores(experiment, replace(trained, recognisers=recognisers))
 
 
 def test_outside_of_a_kernel_nobody_looks():

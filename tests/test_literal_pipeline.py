@@ -25,12 +25,11 @@ from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.experiment import Experiment
 from comc_utils.method.classifier import LinearClassifier
 from comc_utils.method.presets import PAPER, RELEASED, Preset
-from comc_utils.method.protocol import Learned
 from comc_utils.method.scores import score_images
 from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import get_profile
 from comc_utils.sentences import Record
-from comc_utils.sources.towers import FilesSource
+from comc_utils.sources.towers import Benchmark
 from comc_utils.store.cache import EmbeddingCache
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
@@ -320,7 +319,7 @@ class BothWays:
         n = len(self.images)
         written = (Record("A dog.", ("dog",), generator="by hand", prompt="", seed=0),)
         options = ExperimentOptions(backbone=self.clip.name, sentences=written)
-        source = FilesSource(get_profile("voc2007"), preset, 0, False, None, options, self.cache)
+        source = Benchmark(get_profile("voc2007"), preset, 0, False, None, options, self.cache)
         # Cached properties, filled with what is at hand instead of what would be downloaded.
         vars(source)["towers"] = CachedClip(self.clip, self.clip.name, "", self.cache)
         vars(source)["images"] = MultiLabelImages(
@@ -332,13 +331,11 @@ class BothWays:
             load_image=lambda index: self.images[index].copy(),
             fingerprint="twenty",
         )
-        return Experiment(source)
+        return source
 
     def notebooks(self, preset: Preset, alpha: float) -> Tensor:
-        experiment, classifier = self.experiment(preset), self.classifier_of(preset)
-        tensors = {"weight": classifier.weight, "bias": classifier.bias}
-        method = experiment.comc(alpha=alpha)
-        recogniser = method.recogniser(Learned(tensors), experiment.task(method))
+        experiment = self.experiment(preset)
+        recogniser = replace(experiment.recogniser_of(self.classifier_of(preset)), alpha=alpha)
         components = recogniser.components(experiment.image_embeddings)
         assert_equal(recogniser.score(experiment.image_embeddings), components.at(alpha).final)
         return components.at(alpha).final

@@ -12,7 +12,7 @@ from PIL import Image
 
 from comc_utils.clip import load_clip
 from comc_utils.errors import CoMCError
-from comc_utils.experiment import load_experiment
+from comc_utils.sources import load_experiment
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None,

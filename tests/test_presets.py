@@ -7,12 +7,10 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from comc_utils.errors import CoMCError
 from comc_utils.method.presets import (
     PAPER,
     RELEASED,
     SWITCHES,
-    get_preset,
     switched,
     with_equal_steps,
 )
@@ -39,16 +37,9 @@ def test_released_numbers() -> None:
     assert RELEASED.resize == "crop"
 
 
-def test_presets_are_found_by_name_and_cannot_be_changed() -> None:
-    assert get_preset("paper") is PAPER
-    assert get_preset("RELEASED") is RELEASED
+def test_presets_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         PAPER.epochs = 1  # type: ignore[misc]
-
-
-def test_unknown_preset_lists_the_known_ones() -> None:
-    with pytest.raises(CoMCError, match="'papre'; choose one of paper, released"):
-        get_preset("papre")
 
 
 def test_the_switches_lead_from_the_paper_to_the_released_code() -> None:

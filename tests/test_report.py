@@ -22,9 +22,10 @@ from test_notebooks import ABSOLUTE_PATH
 
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.claims import CLAIMS, Verdict, judge
-from comc_utils.notebooks.figures import ACCENT
+from comc_utils.notebooks.figures import ACCENT, forest_plot
+from comc_utils.notebooks.manifest import Entry, Manifest, read_manifest, write_manifest
 from comc_utils.notebooks.outputs import Outputs
-from comc_utils.notebooks.report import forest_plot, read_metrics, write_report
+from comc_utils.notebooks.report import read_metrics, write_report
 from comc_utils.profiles import PROFILES
 
 matplotlib.use("agg")
@@ -83,31 +84,28 @@ def _is_local(url: str) -> bool:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make results up: metrics, figures, tables, one executed notebook, the record of the run."""
+    """Make results up: metrics, figures, tables, one executed notebook, the times."""
     folder = tmp_path / "miniworld"
     for notebook, metrics in metrics_in_which_all_hold().items():
         Outputs(folder, notebook).metrics(metrics)
+    write_manifest(folder, "03_inference", Manifest({"SEED": 4}))
     outputs = Outputs(folder, "03_inference")
     small, axis = plt.subplots(figsize=(3, 2))
     axis.plot([1, 2])
-    outputs.figure(small, "alpha", pd.DataFrame({"mAP": [1, 2]}))
+    outputs.figure(small, "alpha", pd.DataFrame({"mAP": [1, 2]}), "Which mixture is best")
     large, axis = plt.subplots(figsize=(6.4, 5))
     axis.imshow(np.random.default_rng(0).random((500, 640, 3)))
-    outputs.figure(large, "pictures", pd.DataFrame({"image": ["<script>alert(1)</script>"]}))
+    dangerous = pd.DataFrame({"image": ["<script>alert(1)</script>"]})
+    outputs.figure(large, "pictures", dangerous, "Twelve <i>pictures</i>")
     plt.close("all")
     table = pd.DataFrame({"method": ["Zero-shot CLIP", "CoMC"], "mAP": [50.14, 58.17]})
-    outputs.table(table, "table1")
+    outputs.table(table, "methods", "Zero-shot methods", paper_table=1)
     wide = pd.DataFrame({f"a long name, number {i}": [0.1234, np.nan] * 20 for i in range(12)})
-    outputs.table(wide.assign(text="<b>&"), "per_class")
+    outputs.table(wide.assign(text="<b>&"), "per_class", "Each class")
     cells = [
         nbformat.v4.new_markdown_cell(
             "# 03 · Inference\n\n**Question.** Does it\nsee?\n\nNo matter."
         ),
-        nbformat.v4.new_code_cell("SEED = 3\nPROFILE = 'mars'", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("SEED = 4", metadata={"tags": ["injected-parameters"]}),
-        nbformat.v4.new_markdown_cell("## Which mixture?\n\nText."),
-        nbformat.v4.new_code_cell("%magic\n"),
-        nbformat.v4.new_code_cell('_ = outputs.figure(figure, "alpha", frame.round(2))'),
     ]
     (folder / "notebooks").mkdir()
     executed = nbformat.v4.new_notebook(cells=cells)
@@ -119,7 +117,7 @@ def folder(tmp_path: Path) -> Path:
         "python": "3.11.7",
         "packages": {"torch": "2.13.0"},
     }
-    (folder / "run.json").write_text(json.dumps(run))
+    (folder / "times.json").write_text(json.dumps(run))
     return folder
 
 
@@ -251,13 +249,26 @@ def test_it_names_seeds_versions_hardware_and_run_times(write):
     assert "<td>torch</td><td>2.13.0</td>" in page
 
 
-def test_headings_of_the_executed_notebook_caption_what_it_left(write):
+def test_captions_and_order_are_those_of_the_manifest(write, folder):
     page = write()
     assert "<h3>03 Inference</h3>\n<p>Does it see?</p>" in page
-    assert "<figcaption>Which mixture?: alpha (values:" in page
-    assert "<figcaption>Pictures (values:" in page
+    captions = re.findall(r"<figcaption>(.*?) \((?:values: )?<a href=\"\w+/03_", page)
+    in_the_notebook = ["Which mixture is best", "Twelve &lt;i&gt;pictures&lt;/i&gt;", "Each class"]
+    assert captions == ["Here: Zero-shot methods", *in_the_notebook]
     assert '<a href="notebooks/03_inference.ipynb">03_inference</a>' in page
     assert 'href="notebooks/04' not in page
+    # What no manifest names is not shown.
+    shutil.copy(folder / "figures" / "03_alpha.png", folder / "figures" / "03_old.png")
+    assert write() == page
+    manifest = read_manifest(folder, "03_inference")
+    write_manifest(folder, "03_inference", Manifest(manifest.settings, manifest.left[::-1]))
+    page = write()
+    assert page.index("Twelve") < page.index("Which mixture")
+
+
+def test_the_page_belongs_to_its_notebook(write, folder):
+    write()
+    assert read_manifest(folder, "15_report").left == [Entry("page", ["report.html"])]
 
 
 def test_the_papers_tables_stand_beside_ours(write):
@@ -273,20 +284,20 @@ def test_the_papers_tables_stand_beside_ours(write):
     third = tables[tables.index("Table 3:") : tables.index("Table 4:")]
     assert re.findall(r">(\d+-shot)<", third) == shots
     assert "15 more rows are in the file." in page
-    assert page.count("tables/03_table1.csv</a>") == 1
+    assert page.count("tables/03_methods.csv</a>") == 1
 
 
 def test_what_is_missing_is_said(write, folder):
     Outputs(folder, "09_backbones").metrics({"skipped": "There is one backbone."})
     (folder / "metrics" / "08_language_models.json").unlink()
-    (folder / "run.json").unlink()
+    (folder / "times.json").unlink()
     page = write()
     assert page.count("It was skipped: There is one backbone.") == 2
     assert "Notebook 08_language_models has left no metrics here." in page
     assert "There is no executed notebook. It has left no figure and no table." in page
     assert "hardware, versions and run times are not known" in page
     assert "The figure of the differences is missing" in page
-    Outputs(folder, "11_report").figure(plt.figure(), "claims", pd.DataFrame())
+    Outputs(folder, "15_report").figure(plt.figure(), "forest", pd.DataFrame(), "Differences")
     plt.close("all")
     assert "The figure of the differences is missing" not in write()
 
@@ -301,12 +312,15 @@ def test_a_smoke_run_is_marked(write):
     [
         ("metrics/03_inference.json", "03_inference.json is not JSON"),
         ("figures/03_alpha.png", "03_alpha.png is not a readable picture"),
+        ("tables/03_methods.csv", "03_methods.csv is not a readable table"),
+        ("manifest/03_inference.json", "03_inference.json is not a manifest; run the notebook"),
+        ("times.json", "times.json is not JSON"),
         ("notebooks/03_inference.ipynb", "03_inference.ipynb is not a readable notebook"),
     ],
 )
 def test_damaged_results_are_named_and_the_last_report_stays(write, folder, file, message):
     before = write()
-    (folder / file).write_text("{")
+    (folder / file).write_text("" if file.endswith(".csv") else "{")
     with pytest.raises(CoMCError, match=message):
         write()
     assert (folder / "report.html").read_text(encoding="utf-8") == before

@@ -15,8 +15,13 @@ import nbformat
 import pytest
 
 from comc_utils.errors import CoMCError
-from comc_utils.notebooks.files import clean_notebook, declared_parameters, read_notebook
+from comc_utils.notebooks.files import (
+    clean_notebook,
+    declared_parameters,
+    read_notebook,
+)
 from comc_utils.notebooks.run import NotebookError, reproduce
+from comc_utils.store import fingerprint
 
 PARAMETERS = 'PROFILE = "miniworld"\nSMOKE = False\nRESULTS = None\nSEED = 0'
 
@@ -44,21 +49,26 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put another folder in the place of the package where its files count as inputs."""
     folder = tmp_path / "package"
     (folder / "weights").mkdir(parents=True)
-    (folder / "errors.py").write_text("from comc_utils import new\nx = 1")
+    (folder / "module.py").write_text("x = 1")
+    (folder / "unrelated.py").write_text("x = 1")
     (folder / "weights" / "model.safetensors").write_bytes(b"weights")
-    monkeypatch.setattr("comc_utils.store.fingerprint.PACKAGE", folder)
+    monkeypatch.setattr(fingerprint, "PACKAGE", folder)
     return folder
 
 
-# Cells that note each run, and that write results where `Outputs` writes them.
+# Cells that note each run, that write results as `Outputs` does, and that depend on a module.
 NOTE = "open('../ran.txt', 'a').write('{} ')"
 WRITE = """
 import json, pathlib
-for kind, name, text in (("metrics", {0!r} + ".json", json.dumps(SEED)),
-                         ("tables", {0!r}[:2] + "_table.csv", "map")):
-    (pathlib.Path(RESULTS) / kind).mkdir(exist_ok=True)
-    (pathlib.Path(RESULTS) / kind / name).write_text(text)
+from comc_utils.notebooks.manifest import Entry, Manifest, note, write_manifest
+write_manifest(pathlib.Path(RESULTS), {0!r}, Manifest())
+for kind, file, text in (("metrics", "metrics/" + {0!r} + ".json", json.dumps({{"seed": SEED}})),
+                         ("table", "tables/" + {0!r}[:2] + "_table.csv", "map")):
+    (pathlib.Path(RESULTS) / file).parent.mkdir(exist_ok=True)
+    (pathlib.Path(RESULTS) / file).write_text(text)
+    note(pathlib.Path(RESULTS), {0!r}, Entry(kind, [file], "words"))
 """
+DEPEND = "if False:\n    import comc_utils.module"
 
 
 def ran(tmp_path: Path) -> list[str]:
@@ -70,7 +80,11 @@ def ran(tmp_path: Path) -> list[str]:
 
 
 def stored_seconds(output: Path) -> dict[str, float]:
-    return json.loads((output / "run.json").read_text())["seconds"]
+    return run_record(output)["seconds"]
+
+
+def run_record(output: Path) -> dict:
+    return json.loads((output / ".run" / "run.json").read_text())
 
 
 def wait_until(what, seconds: float = 30.0) -> None:
@@ -96,7 +110,7 @@ def test_runs_in_order_with_declared_parameters(write_notebook, folders, tmp_pat
     printed = capsys.readouterr().out
     assert printed.index("01_first") < printed.index("02_second") < printed.index("total")
     assert printed.splitlines()[-1] == f"Results: {output}"
-    record = json.loads((output / "run.json").read_text())
+    record = run_record(output)
     assert list(record["seconds"]) == ["01_first", "02_second"]
     assert record["packages"]["torch"].startswith("2.13.0")
 
@@ -115,7 +129,7 @@ def test_only_runs_what_is_named_and_keeps_the_other_run_times(write_notebook, f
     names = [path.stem for path in sorted((folders["output"] / "notebooks").iterdir())]
     assert names == ["01_a", "03_c"]
     reproduce("miniworld", only=["02"], **folders)
-    record = json.loads((folders["output"] / "run.json").read_text())
+    record = run_record(folders["output"])
     assert list(record["seconds"]) == ["01_a", "02_b", "03_c"]
     with pytest.raises(CoMCError, match=r"No notebook begins with '04'; choose among 01_a, 02_b"):
         reproduce("miniworld", only=["04"], **folders)
@@ -472,10 +486,10 @@ def test_a_record_is_gone_before_its_notebook_runs_again(write_notebook, folders
 
 def test_damaged_record_of_run_times_is_written_anew(write_notebook, folders):
     write_notebook("01", PARAMETERS)
-    folders["output"].mkdir(parents=True)
-    (folders["output"] / "run.json").write_text("{")
+    (folders["output"] / ".run").mkdir(parents=True)
+    (folders["output"] / ".run" / "run.json").write_text("{")
     reproduce("miniworld", **folders)
-    assert list(json.loads((folders["output"] / "run.json").read_text())["seconds"]) == ["01"]
+    assert list(run_record(folders["output"])["seconds"]) == ["01"]
 
 
 def test_notebooks_run_side_by_side(write_notebook, folders, tmp_path):
@@ -490,7 +504,7 @@ def test_notebooks_run_side_by_side(write_notebook, folders, tmp_path):
     here = Path.cwd()
     reproduce("miniworld", jobs=2, **folders)
     assert Path.cwd() == here
-    record = json.loads((folders["output"] / "run.json").read_text())
+    record = run_record(folders["output"])
     assert record["jobs"] == 2
     assert 0 < max(record["seconds"].values()) <= record["total_seconds"] + 0.1
 
@@ -525,15 +539,14 @@ def test_cores_are_shared_out_unless_the_user_says_otherwise(
 def test_total_time_is_that_of_a_whole_run(write_notebook, folders):
     for name in ("01", "02"):
         write_notebook(name, PARAMETERS)
-    run = folders["output"] / "run.json"
     reproduce("miniworld", only=["01"], **folders)
-    assert not {"total_seconds", "jobs"} & json.loads(run.read_text()).keys()
+    assert not {"total_seconds", "jobs"} & run_record(folders["output"]).keys()
     reproduce("miniworld", again=True, jobs=1, **folders)
-    whole = json.loads(run.read_text())
+    whole = run_record(folders["output"])
     assert whole["jobs"] == 1
     reproduce("miniworld", only=["01"], again=True, jobs=2, **folders)
     reproduce("miniworld", **folders)
-    later = json.loads(run.read_text())
+    later = run_record(folders["output"])
     assert [later[key] for key in ("total_seconds", "jobs")] == [whole["total_seconds"], 1]
     assert later.keys() == whole.keys()
 
@@ -566,7 +579,7 @@ def test_unchanged_notebooks_do_not_run_again(write_notebook, folders, tmp_path,
     output = reproduce("miniworld", **folders)
     assert sorted(ran(tmp_path)) == ["01_a", "02_b"]
     seconds = stored_seconds(output)
-    (output / "run.json").unlink()  # the time comes from the record
+    (output / ".run" / "run.json").unlink()  # the time comes from the record
     capsys.readouterr()
     reproduce("miniworld", **folders)
     assert ran(tmp_path) == []
@@ -582,15 +595,21 @@ CHANGES = {
     "source": lambda root: (root / "notebooks" / "01_a.ipynb").write_text(
         (root / "notebooks" / "01_a.ipynb").read_text().replace("print(0)", "print(1)")
     ),
-    "module": lambda root: (root / "package" / "errors.py").write_text("x = 2"),
+    "module": lambda root: (root / "package" / "module.py").write_text("x = 2"),
     "weights": lambda root: (root / "package/weights/model.safetensors").write_bytes(b"wejghts"),
-    "new module": lambda root: (root / "package" / "new.py").write_text(""),
+    "imported module": lambda root: [
+        (root / "package" / "new.py").write_text(""),
+        (root / "package" / "module.py").write_text("import comc_utils.new\nx = 1"),
+    ],
+    "new weights": lambda root: (root / "package/weights/more.safetensors").write_bytes(b"1"),
     "paper's numbers": lambda root: (root / "results/reported/table1.csv").write_text("2"),
+    "stored rates": lambda root: (root / "results/rates/miniworld.json").write_text('{"01_a": 1}'),
     "data": lambda root: os.utime(root / "data" / "images.npy", ns=(1, 1)),
     "new data": lambda root: (root / "data" / "more.npy").write_text("x"),
     "executed copy": lambda root: (root / "results/miniworld/notebooks/01_a.ipynb").write_text("{"),
     "metrics": lambda root: (root / "results/miniworld/metrics/01_a.json").write_text("{}"),
     "table": lambda root: (root / "results/miniworld/tables/01_table.csv").unlink(),
+    "manifest": lambda root: (root / "results/miniworld/manifest/01_a.json").write_text("{"),
     "record": lambda root: (root / "results/miniworld/.finished/01_a.json").write_text('{"inp'),
     "clone": lambda root: shutil.rmtree(root / "results/miniworld/.finished"),
 }
@@ -600,18 +619,23 @@ CHANGES = {
 def test_a_change_makes_a_notebook_run_again(
     write_notebook, folders, tmp_path, monkeypatch, change
 ):
-    monkeypatch.setattr("comc_utils.notebooks.run.repository_root", lambda: tmp_path)
+    for module in ("run", "plan"):
+        monkeypatch.setattr(f"comc_utils.notebooks.{module}.repository_root", lambda: tmp_path)
     (tmp_path / "results" / "reported").mkdir(parents=True)
     (tmp_path / "results" / "reported" / "table1.csv").write_text("1")
+    (tmp_path / "results" / "rates").mkdir()
     data = tmp_path / "data"
     data.mkdir()
     (data / "images.npy").write_text("images")
     parameters = PARAMETERS + "\nDATA = None"
-    uses = "import comc_utils.errors\nprint(0)"
-    write_notebook("01_a", parameters, NOTE.format("01_a"), WRITE.format("01_a"), uses)
+    cells = (NOTE.format("01_a"), WRITE.format("01_a"), DEPEND, "print(0)")
+    write_notebook("01_a", parameters, *cells)
     reproduce("miniworld", data=data, **folders)
     (tmp_path / "package" / "__pycache__").mkdir()
     (tmp_path / "package" / "__pycache__" / "module.pyc").write_text("harmless")
+    (tmp_path / "package" / "module.py").write_text('"""Better words."""\n\nx = 1  # a comment')
+    (tmp_path / "package" / "unrelated.py").write_text("x = 2")
+    (tmp_path / "results" / "rates" / "miniworld.json").write_text('{"02_other": 1}')
     reproduce("miniworld", data=data, **folders)
     assert ran(tmp_path) == ["01_a"]
     CHANGES[change](tmp_path)
@@ -632,7 +656,7 @@ def test_another_parameter_or_version_makes_a_notebook_run_again(
     assert ran(tmp_path) == ["01"]  # the other does not take it
     reproduce("miniworld", **folders)
     assert ran(tmp_path) == ["01"]
-    monkeypatch.setattr("comc_utils.notebooks.run._RECORDED_PACKAGES", ("numpy",))
+    monkeypatch.setattr("comc_utils.notebooks.times._RECORDED_PACKAGES", ("numpy",))
     reproduce("miniworld", **folders)
     assert sorted(ran(tmp_path)) == ["01", "02"]
 

@@ -20,6 +20,7 @@ from comc_utils.errors import CoMCError
 from comc_utils.method.comc import CoMC
 from comc_utils.method.presets import PAPER, RELEASED
 from comc_utils.method.protocol import LabelledImages, Learned, LearnsFrom, Method, Need, Task
+from comc_utils.sources import load_experiment
 
 
 @dataclass(frozen=True)
@@ -222,15 +223,10 @@ def test_the_ensemble_is_the_mean_of_eighty_prompts(tmp_path):
         torch.testing.assert_close(fitted.prompts[row], mean / mean.norm(), rtol=0, atol=1e-5)
 
 
-def test_nuswide_has_its_authors_settings(tmp_path):
-    from comc_utils.options import ExperimentOptions
-    from comc_utils.profiles import get_profile
-    from comc_utils.sources import load_source
+def test_nuswide_has_its_authors_settings():
 
     def of(profile):
-        made = load_source(
-            get_profile(profile), None, seed=0, smoke=False, data=None, options=ExperimentOptions()
-        )
+        made = load_experiment(profile)
         return made.as_published(TaiDpt), made.as_published(baselines.DualCoOp)
 
     assert of("coco2014") == of("voc2007") == (TaiDpt(), baselines.DualCoOp())

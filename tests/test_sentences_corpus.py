@@ -20,6 +20,7 @@ from comc_utils.sentences import (
     distinct_share,
     draw_label_sets,
     label_matrix,
+    read_corpora,
     read_corpus,
     write_corpus,
 )
@@ -200,6 +201,22 @@ def test_failing_generator_leaves_the_old_corpus(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_corpus(path, failing())
     assert read_corpus(path) == RECORDS
+
+
+def test_corpora_are_called_by_file_and_writer(tmp_path) -> None:
+    mixed = [RECORDS[0], replace(RECORDS[1], generator="other")]
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for path, records in zip(paths, (RECORDS, mixed), strict=True):
+        write_corpus(path, records)
+    assert read_corpora(map(str, paths)) == {
+        "a (by test)": RECORDS,
+        "b (by test, other)": mixed,
+    }
+    assert read_corpora([]) == {}
+    (tmp_path / "copy").mkdir()
+    write_corpus(tmp_path / "copy" / "a.jsonl", RECORDS)
+    with pytest.raises(CoMCError, match=r"called a \(by test\); rename the file a.jsonl"):
+        read_corpora([*paths, tmp_path / "copy" / "a.jsonl"])
 
 
 # What a corpus says of itself

@@ -13,8 +13,8 @@ from comc_utils.datasets import voc2007
 from comc_utils.datasets.voc2007 import load_voc2007
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.metrics import average_precision_per_class
-from comc_utils.experiment import load_experiment
 from comc_utils.sentences.labels import VOC2007
+from comc_utils.sources import load_experiment
 
 IDS = ("000001", "000002", "000004", "000007")
 DOG, PERSON = VOC2007.class_names.index("dog"), VOC2007.class_names.index("person")

@@ -43,6 +43,7 @@ class ClipDpt(Method):
     name: ClassVar[str] = "CLIP-DPT"
     learns_from: ClassVar[LearnsFrom] = LearnsFrom.NOTHING
     needs: ClassVar[frozenset[Need]] = frozenset({Need.REGIONS})
+    random: ClassVar[bool] = False
 
     def recogniser(self, learned: Learned, task: Task) -> RegionPrompts:
         """Compare images and regions with the class embeddings."""

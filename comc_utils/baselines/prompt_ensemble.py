@@ -25,6 +25,7 @@ class PromptEnsemble(Method):
     name: ClassVar[str] = "Zero-shot CLIP, 80 prompts"
     learns_from: ClassVar[LearnsFrom] = LearnsFrom.NOTHING
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TEXT_TOWER})
+    random: ClassVar[bool] = False
 
     def recogniser(self, learned: Learned, task: Task) -> ClassPrompts:
         """Embed the classes by every template."""

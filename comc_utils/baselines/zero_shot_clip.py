@@ -39,6 +39,7 @@ class ZeroShotClip(Method):
 
     name: ClassVar[str] = "Zero-shot CLIP"
     learns_from: ClassVar[LearnsFrom] = LearnsFrom.NOTHING
+    random: ClassVar[bool] = False
 
     def recogniser(self, learned: Learned, task: Task) -> ClassPrompts:
         """Compare images with the class embeddings."""

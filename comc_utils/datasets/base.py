@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -366,3 +366,12 @@ def _check_unit(embeddings: Tensor, shape: tuple[int, int], what: str) -> None:
         raise CoMCError(
             f"Row {int(wrong.nonzero()[0])} of the {what} is no unit vector; divide each row by its norm."
         )
+
+
+def draw_pairs(name: str, n_images: int, n_pairs: int, *, seed: int) -> Int[np.ndarray, " n"]:
+    """Draw rows of different images; a `CoMCError` where a data set has fewer."""
+    if n_pairs > n_images:
+        raise CoMCError(
+            f"Data set {name} has {n_images} image-text pairs, not {n_pairs}; ask for fewer."
+        )
+    return np.random.default_rng(seed).choice(n_images, n_pairs, replace=False)

@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
+import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.metrics import bootstrap_map_difference, mean_average_precision
+from comc_utils.evaluation.metrics import (
+    bootstrap_map,
+    bootstrap_map_difference,
+    mean_average_precision,
+)
 
 
 class Comparison(TypedDict):
@@ -93,3 +98,32 @@ def compare(
         high=round(100 * interval.high, 4),
         over_seeds=over_seeds,
     )
+
+
+def map_over_seeds(
+    scores: Sequence[Float[ArrayLike, "n n_labels"]],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    seed: int,
+) -> dict[str, float]:
+    """Mean over seeds of mAP and of its interval, in percent, as a row of a table.
+
+    Parameters
+    ----------
+    scores : sequence of array of shape (n, N)
+        One array a seed; one alone of a method without chance.
+    labels : array of shape (n, N)
+        0 or 1.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict of str to float
+        "mAP"; "low" and "high" of the 95 % interval over images; "spread", the standard deviation over seeds.
+    """
+    intervals = [bootstrap_map(of_seed, labels, seed=seed) for of_seed in scores]
+    values, low, high = (100 * np.array(part) for part in zip(*intervals, strict=True))
+    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    means = {"mAP": values.mean(), "low": low.mean(), "high": high.mean(), "spread": spread}
+    return {name: float(value) for name, value in means.items()}

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from comc_utils.errors import CoMCError
+from comc_utils.evaluation.intervals import Interval, percentile_interval
 
 _RESAMPLES_AT_ONCE = 100
 
@@ -38,48 +39,16 @@ class TopK(NamedTuple):
     f1: float
 
 
-class Interval(NamedTuple):
-    """A value with its bootstrap percentile interval."""
-
-    value: float
-    """Value on all images, each once."""
-    low: float
-    high: float
-
-
-def average_precision(scores: Float[ArrayLike, " n"], labels: Int[ArrayLike, " n"]) -> float:
-    """Average precision of one class: the precision at each positive's rank, averaged.
-
-    Images with equal scores share the lowest rank among them, as in scikit-learn's
-    `average_precision_score`; there is no interpolation.
-
-    Parameters
-    ----------
-    scores : array of shape (n,)
-    labels : array of shape (n,)
-        0 or 1.
-
-    Returns
-    -------
-    float
-        AP in [0, 1]; NaN where there is no positive.
-
-    Raises
-    ------
-    CoMCError
-        Where shapes differ, a score is NaN, or a label is neither 0 nor 1.
-    """
-    checked_scores, checked_labels = _check(scores, labels, ndim=1)
-    return _average_precision(checked_scores, checked_labels, None)
-
-
 def average_precision_per_class(
     scores: Float[ArrayLike, "n n_labels"],
     labels: Int[ArrayLike, "n n_labels"],
     *,
     left_out: Int[ArrayLike, "n n_labels"] | None = None,
 ) -> Float[np.ndarray, " n_labels"]:
-    """Average precision of each class.
+    """Average precision of each class: the precision at each positive's rank, averaged.
+
+    Images with equal scores share the lowest rank among them, as in scikit-learn's
+    `average_precision_score`; there is no interpolation.
 
     Parameters
     ----------
@@ -101,11 +70,9 @@ def average_precision_per_class(
         Where shapes differ, a score is NaN, a label or mark is neither 0 nor 1, or a pair left out is
         labelled 1.
     """
-    checked_scores, checked_labels = _check(scores, labels, ndim=2)
-    # Turned once: a class's scores side by side in memory are sorted several times as fast.
-    by_class = np.ascontiguousarray(checked_scores.T), np.ascontiguousarray(checked_labels.T)
-    columns = zip(*by_class, _kept(left_out, checked_labels), strict=True)
-    return np.array([_average_precision(s, y, kept) for s, y, kept in columns])
+    return np.array(
+        [_average_precision(*of_class) for of_class in _classes(scores, labels, left_out)]
+    )
 
 
 def mean_average_precision(
@@ -182,7 +149,7 @@ def top_k_metrics(
     ----------
     CoMC (ICML 2024), Table 2.
     """
-    checked_scores, checked_labels = _check(scores, labels, ndim=2)
+    checked_scores, checked_labels = _check(scores, labels)
     n, n_labels = checked_scores.shape
     if not 1 <= k <= n_labels:
         raise CoMCError(f"k is {k}, but there are {n_labels} classes; choose 1 to {n_labels}.")
@@ -236,11 +203,8 @@ def bootstrap_map(
     ----------
     Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 7, 1979.
     """
-    value = mean_average_precision(scores, labels, left_out=left_out).value
-    samples = bootstrap_samples(
-        scores, labels, left_out=left_out, seed=seed, n_resamples=n_resamples
-    )
-    return _percentile_interval(value, samples, level)
+    values = _whole_and_resampled(scores, labels, left_out, seed, n_resamples)
+    return percentile_interval(values, level)
 
 
 def bootstrap_samples(
@@ -276,9 +240,9 @@ def bootstrap_samples(
     CoMCError
         As `mean_average_precision` does, and for fewer than 2 resamples.
     """
-    checked_scores, checked_labels = _check(scores, labels, ndim=2)
-    ranked = _rank_classes(checked_scores, checked_labels, _kept(left_out, checked_labels))
-    counts = _resample_counts(len(checked_scores), n_resamples, seed)
+    columns = _classes(scores, labels, left_out)
+    ranked = [_rank(*of_class) for of_class in columns if of_class[1].any()]
+    counts = _resample_counts(len(columns[0][0]), n_resamples, seed)
     return np.concatenate([_mean_ap(ranked, chunk) for chunk in counts])
 
 
@@ -320,15 +284,21 @@ def bootstrap_map_difference(
     CoMCError
         As `bootstrap_map` does.
     """
-    value = (
-        mean_average_precision(scores_a, labels, left_out=left_out).value
-        - mean_average_precision(scores_b, labels, left_out=left_out).value
-    )
-    samples_a, samples_b = (
-        bootstrap_samples(scores, labels, left_out=left_out, seed=seed, n_resamples=n_resamples)
+    first, second = (
+        _whole_and_resampled(scores, labels, left_out, seed, n_resamples)
         for scores in (scores_a, scores_b)
     )
-    return _percentile_interval(value, samples_a - samples_b, level)
+    return percentile_interval(first - second, level)
+
+
+def _whole_and_resampled(
+    scores: ArrayLike, labels: ArrayLike, left_out: ArrayLike | None, seed: int, n_resamples: int
+) -> Float[np.ndarray, " r"]:
+    whole = mean_average_precision(scores, labels, left_out=left_out).value
+    samples = bootstrap_samples(
+        scores, labels, left_out=left_out, seed=seed, n_resamples=n_resamples
+    )
+    return np.concatenate([[whole], samples])
 
 
 class _RankedClass(NamedTuple):
@@ -369,12 +339,6 @@ def _highest(scores: np.ndarray, k: int) -> Bool[np.ndarray, "n n_labels"]:
         room = k - np.count_nonzero(above, axis=1, keepdims=True)
         marked[crowded] = above | (tied & (tied.cumsum(axis=1) <= room))
     return marked
-
-
-def _rank_classes(
-    scores: np.ndarray, labels: np.ndarray, kept: Iterable[np.ndarray | None]
-) -> list[_RankedClass]:
-    return [_rank(s, y, k) for s, y, k in zip(scores.T, labels.T, kept, strict=True) if y.any()]
 
 
 def _average_precision(scores: np.ndarray, labels: np.ndarray, kept: np.ndarray | None) -> float:
@@ -427,33 +391,21 @@ def _resample_counts(n: int, n_resamples: int, seed: int) -> Iterator[np.ndarray
         yield np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
-def _percentile_interval(value: float, samples: np.ndarray, level: float) -> Interval:
-    if not 0 < level < 1:
-        raise CoMCError(
-            f"The interval's level is {level}; give a fraction between 0 and 1, such as 0.95."
-        )
-    samples = samples[~np.isnan(samples)]
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value=value, low=float(low), high=float(high))
-
-
-def _check(scores: ArrayLike, labels: ArrayLike, *, ndim: int) -> tuple[np.ndarray, np.ndarray]:
+def _check(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     score_array = np.asarray(scores)
     if score_array.dtype != np.float32:  # sorted as they are: only their order counts
         score_array = score_array.astype(np.float64, copy=False)
     label_array = np.asarray(labels)
-    if score_array.ndim != ndim or score_array.shape != label_array.shape or not score_array.size:
-        expected = "(n, N)" if ndim == 2 else "(n,)"
+    if score_array.ndim != 2 or score_array.shape != label_array.shape or not score_array.size:
         raise CoMCError(
             f"Scores have the shape {score_array.shape} and labels {label_array.shape}; expected "
-            f"the same non-empty shape {expected} for both."
+            "the same non-empty shape (n, N) for both."
         )
     nan = np.argwhere(np.isnan(score_array))
     if nan.size:
-        place = f"image {nan[0][0]}" + (f", class {nan[0][1]}" if ndim == 2 else "")
         raise CoMCError(
-            f"{len(nan)} of {score_array.size} scores are NaN, the first for {place} (counted "
-            "from 0); check the embeddings that were scored."
+            f"{len(nan)} of {score_array.size} scores are NaN, the first for image {nan[0][0]}, class "
+            f"{nan[0][1]} (counted from 0); check the embeddings that were scored."
         )
     binary = (label_array == 0) | (label_array == 1)
     if not binary.all():
@@ -462,8 +414,17 @@ def _check(scores: ArrayLike, labels: ArrayLike, *, ndim: int) -> tuple[np.ndarr
     return score_array, label_array.astype(bool)
 
 
+def _classes(
+    scores: ArrayLike, labels: ArrayLike, left_out: ArrayLike | None
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Each class's scores, labels, and the images that its ranking keeps; None where it keeps them all."""
+    checked_scores, checked_labels = _check(scores, labels)
+    # Turned once: a class's scores side by side in memory are sorted several times as fast.
+    by_class = np.ascontiguousarray(checked_scores.T), np.ascontiguousarray(checked_labels.T)
+    return [*zip(*by_class, _kept(left_out, checked_labels), strict=True)]
+
+
 def _kept(left_out: ArrayLike | None, labels: np.ndarray) -> Iterable[np.ndarray | None]:
-    """For each class the images that its ranking keeps; None where it keeps them all."""
     if left_out is None:
         return repeat(None, labels.shape[1])
     marks = np.asarray(left_out)

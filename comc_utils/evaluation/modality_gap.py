@@ -7,8 +7,6 @@ first. Otherwise centroids would come closer through length alone, which says no
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
@@ -16,19 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
 
 from comc_utils.datasets.base import UNIT_TOLERANCE
-from comc_utils.datasets.coco2014 import load_captions
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.metrics import Interval
-from comc_utils.experiment import EmbeddingsExperiment, EncodedExperiment
-from comc_utils.miniworld import (
-    WORLD_SEED,
-    load_miniworld,
-    miniworld_scenes,
-    scene_captions,
-)
+from comc_utils.evaluation.intervals import Interval, percentile_interval
 
 N_FOLDS = 5
 """Of the linear probe's cross-validation."""
@@ -38,164 +27,9 @@ PROBE_C = 100.0
 it the accuracy still rises with C, from 100 on it no longer does."""
 
 N_RESAMPLES = 1000
-LEVEL = 0.95
 
 _SAME_COSINE = 1e-6
 # Equal captions, embedded in float32 at different places of a batch, differ by less.
-
-
-class PairedRecall(NamedTuple):
-    """Share of queries whose own partner is the nearest, in [0, 1]."""
-
-    image_to_text: float
-    text_to_image: float
-
-
-def image_text_pairs(
-    experiment: EncodedExperiment | EmbeddingsExperiment, n_pairs: int, *, seed: int
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-    """Embed images and one caption each.
-
-    Parameters
-    ----------
-    experiment : EncodedExperiment or EmbeddingsExperiment
-        Its preset says how the image embedding is made.
-    n_pairs : int
-        n.
-    seed : int
-        Which pairs: other scenes of the embedded world, or another choice among the data set's photos.
-
-    Returns
-    -------
-    images, texts : Tensor of shape (n, d)
-        Unit vectors v^g and t.
-
-    Raises
-    ------
-    CoMCError
-        The data set has fewer pairs, or no captions.
-    """
-    if experiment.profile.images == "drawn":
-        kind = "with position" if experiment.preset.positional_embedding else "without position"
-        world = WORLD_SEED + seed
-        images = experiment.embed_images(load_miniworld("pairs", n_pairs, seed=world))[kind]
-        captions = scene_captions(miniworld_scenes("pairs", n_pairs, seed=world), seed=world)
-        return images, experiment.embed_texts(captions)
-    n_images, name = len(experiment.image_ids), experiment.profile.name
-    if n_pairs > n_images:
-        raise CoMCError(
-            f"Data set {name} has {n_images} image-text pairs, not {n_pairs}; ask for fewer."
-        )
-    rows = np.random.default_rng(seed).choice(n_images, n_pairs, replace=False)
-    if experiment.profile.images == "files":
-        captions = load_captions(experiment.data, experiment.images)
-        return experiment.global_embeddings[rows], experiment.embed_texts(
-            [captions[i] for i in rows]
-        )
-    dataset = experiment.dataset
-    return dataset.image_embeddings[rows], dataset.caption_embeddings[rows]
-
-
-def centroid_distance(images: Float[ArrayLike, "n d"], texts: Float[ArrayLike, "n d"]) -> float:
-    """Euclidean distance between the mean image and the mean text embedding.
-
-    Parameters
-    ----------
-    images, texts : array of shape (n, d)
-        Unit vectors of n pairs.
-
-    Returns
-    -------
-    float
-        0 to 2; 0 where the centroids coincide.
-
-    Raises
-    ------
-    CoMCError
-        Shapes that differ, or rows that are no unit vectors.
-
-    References
-    ----------
-    Liang et al., Mind the Gap, NeurIPS 2022, section 2.
-    """
-    image_array, text_array = _check(images, texts)
-    return float(np.linalg.norm((image_array - text_array).mean(axis=0)))
-
-
-def probe_accuracy(
-    images: Float[ArrayLike, "n d"], texts: Float[ArrayLike, "n d"], *, seed: int
-) -> float:
-    """Accuracy of a linear classifier that tells images from texts.
-
-    Logistic regression in five-fold cross-validation. Both members of a pair are in the same fold, so each
-    fold has as many images as texts, and no pair is seen by its half.
-
-    Parameters
-    ----------
-    images, texts : array of shape (n, d)
-        Unit vectors of n pairs, at least five.
-    seed : int
-        Of the folds.
-
-    Returns
-    -------
-    float
-        0 to 1; 0.5 is chance, 1 means that a hyperplane separates the modalities.
-
-    Raises
-    ------
-    CoMCError
-        Shapes that differ, rows that are no unit vectors, or fewer pairs than folds.
-    """
-    return float(_probe_hits(*_check(images, texts), seed=seed).mean())
-
-
-def paired_recall(images: Float[ArrayLike, "n d"], texts: Float[ArrayLike, "n d"]) -> PairedRecall:
-    """Recall at 1: how often an image's own text is the nearest of all n, and the other way round.
-
-    Where k others are as near as the partner, as with equal captions, the query counts 1 / (k + 1): what a
-    random choice among them would give.
-
-    Parameters
-    ----------
-    images, texts : array of shape (n, d)
-        Unit vectors of n pairs.
-
-    Returns
-    -------
-    PairedRecall
-        Chance is 1 / n.
-
-    Raises
-    ------
-    CoMCError
-        Shapes that differ, or rows that are no unit vectors.
-    """
-    image_array, text_array = _check(images, texts)
-    cosines = image_array @ text_array.T
-    return PairedRecall(float(_recall_hits(cosines).mean()), float(_recall_hits(cosines.T).mean()))
-
-
-def paired_cosine(images: Float[ArrayLike, "n d"], texts: Float[ArrayLike, "n d"]) -> float:
-    """Mean cosine between the members of a pair.
-
-    Parameters
-    ----------
-    images, texts : array of shape (n, d)
-        Unit vectors of n pairs.
-
-    Returns
-    -------
-    float
-        -1 to 1.
-
-    Raises
-    ------
-    CoMCError
-        Shapes that differ, or rows that are no unit vectors.
-    """
-    image_array, text_array = _check(images, texts)
-    return float((image_array * text_array).sum(axis=1).mean())
 
 
 def gap(
@@ -216,16 +50,28 @@ def gap(
     Returns
     -------
     dict of str to Interval
-        ``centroid distance``, ``probe accuracy``, ``recall, image to text``, ``recall, text to image``,
-        ``cosine of pairs``; in the units of the functions of these names.
+        ``centroid distance``: Euclidean, between the mean image and the mean text embedding; 0 to 2, 0 where
+        they coincide.
+        ``probe accuracy``: of a linear classifier (logistic regression) that tells images from texts, in
+        five-fold cross-validation. Both members of a pair are in the same fold, so each fold has as many
+        images as texts, and no pair is seen by its half. 0 to 1; 0.5 is chance, 1 means that a hyperplane
+        separates the modalities.
+        ``recall, image to text``, ``recall, text to image``: how often an image's own text is the nearest of
+        all n, and the other way round. Where k others are as near as the partner, as with equal captions,
+        the query counts 1 / (k + 1): what a random choice among them would give. 0 to 1; chance is 1 / n.
+        ``cosine of pairs``: mean over pairs of the cosine between both members; -1 to 1.
 
     Raises
     ------
     CoMCError
         Shapes that differ, rows that are no unit vectors, or fewer than five pairs.
+
+    References
+    ----------
+    For the distance Liang et al., Mind the Gap, NeurIPS 2022, section 2.
     """
     measured = _resampled(images, texts, seed=seed)
-    return {name: _interval(values) for name, values in measured.items()}
+    return {name: percentile_interval(values) for name, values in measured.items()}
 
 
 def gap_difference(
@@ -257,7 +103,7 @@ def gap_difference(
         As `gap` does.
     """
     first, second = (_resampled(images, texts, seed=seed) for images in (before, after))
-    return {name: _interval(first[name] - second[name]) for name in first}
+    return {name: percentile_interval(first[name] - second[name]) for name in first}
 
 
 def tsne(
@@ -366,11 +212,6 @@ def _resampled(
         "recall, text to image": weights @ _recall_hits(cosines.T),
         "cosine of pairs": weights @ np.diagonal(cosines),
     }
-
-
-def _interval(values: Float[np.ndarray, " resamples"]) -> Interval:
-    low, high = np.quantile(values[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value=float(values[0]), low=float(low), high=float(high))
 
 
 def _check(images: ArrayLike, texts: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,9 @@ data". How images with several labels are drawn, what is minimised, and the sett
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,8 +19,12 @@ from torch.nn.functional import normalize
 
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import LinearClassifier, ranking_loss
+from comc_utils.method.comc import FusedClassifier, fused
 from comc_utils.method.mapping import fuse, map_to_text
+from comc_utils.method.presets import Preset
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Task
 from comc_utils.method.training import minimise
+from comc_utils.store.fingerprint import hash_tensors
 
 STEPS = 100
 """Adam's steps, each on all the images."""
@@ -163,7 +169,7 @@ def fine_tune(
             + "; give one or more, and the same number of both."
         )
 
-    def fused(embeddings: Tensor) -> Tensor:
+    def fuse_mapped(embeddings: Tensor) -> Tensor:
         mapped = map_to_text(embeddings, label_embeddings, tau=tau, renormalise=renormalise)
         return fuse(embeddings, mapped, alpha)
 
@@ -172,8 +178,8 @@ def fine_tune(
     def classifier(theta: Tensor) -> LinearClassifier:
         return LinearClassifier(theta[:, :d], None if start.bias is None else theta[:, d])
 
-    u_global = fused(image_global)  # (m, d)
-    u_local = None if image_local is None else fused(image_local)  # (m, K, d)
+    u_global = fuse_mapped(image_global)  # (m, d)
+    u_local = None if image_local is None else fuse_mapped(image_local)  # (m, K, d)
     columns = [start.weight] + ([] if start.bias is None else [start.bias[:, None]])
     theta = torch.cat(columns, dim=1)  # (N, d) or, with the bias last, (N, d + 1)
     direction = normalize(theta.flatten(), dim=0)  # 0 for zero weights
@@ -197,3 +203,62 @@ def fine_tune(
         generator=None,
     )
     return classifier(theta)
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuned(Method):
+    """A classifier that goes on learning from a few labelled images, by `fine_tune`.
+
+    Parameters
+    ----------
+    start : LinearClassifier
+        Trained on text.
+    preset : Preset
+        Its settings of inference.
+    alpha : float
+        Share of the original embeddings, in training as at test.
+    pull : float
+    name : str
+    """
+
+    start: LinearClassifier
+    preset: Preset
+    alpha: float
+    pull: float = PULL
+    name: str = "CoMC"
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.FEW_IMAGES
+    random: ClassVar[bool] = False
+
+    @property
+    def learning_settings(self) -> str:
+        """The start by its weights, and how images are shown to it."""
+        start = {"weight": self.start.weight, "bias": self.start.bias}
+        there = {name: tensor for name, tensor in start.items() if tensor is not None}
+        shown = (self.preset.positional_embedding, self.preset.renormalise_mapped, self.alpha)
+        return repr((hash_tensors(there), *shown, self.pull))
+
+    def from_scratch(self) -> FineTuned:
+        """The same from zero weights: a linear probe, which has read nothing."""
+        zero = LinearClassifier(torch.zeros_like(self.start.weight))
+        return replace(self, start=zero, name="linear probe")
+
+    def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
+        """Continue from the start on the task's images; nothing is random."""
+        images = task.need_images_of_classes(self.name)
+        classifier = fine_tune(
+            self.start,
+            images.embeddings.whole(positional_embedding=self.preset.positional_embedding),
+            images.embeddings.local,
+            images.labels,
+            task.class_embeddings,
+            alpha=self.alpha,
+            tau=task.tau,
+            renormalise=self.preset.renormalise_mapped,
+            pull=self.pull,
+        )
+        learned = {"weight": classifier.weight, "bias": classifier.bias}
+        return Learned({name: part for name, part in learned.items() if part is not None})
+
+    def recogniser(self, learned: Learned, task: Task) -> FusedClassifier:
+        """Show images to it as CoMC does."""
+        return fused(learned, task, self.preset, self.alpha)

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from comc_utils.errors import CoMCError
-
 
 @dataclass(frozen=True)
 class Preset:
@@ -135,8 +133,6 @@ TRAINING_SETTINGS = (*SWITCHES["learning rate and schedule"], "noise_std", "bias
 """What the training of the classifier goes by, the text being given; the other settings are of the text or of
 the images."""
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (PAPER, RELEASED)}
-
 
 def switched(preset: Preset, switch: str, towards: Preset) -> Preset:
     """A preset with one difference taken from another.
@@ -155,6 +151,20 @@ def switched(preset: Preset, switch: str, towards: Preset) -> Preset:
     """
     taken = {name: getattr(towards, name) for name in SWITCHES[switch]}
     return replace(preset, name=f"{preset.name}, {switch} as in {towards.name}", **taken)
+
+
+def sentences_alone(preset: Preset) -> Preset:
+    """A preset that adds no prompts to the sentences.
+
+    Parameters
+    ----------
+    preset : Preset
+
+    Returns
+    -------
+    Preset
+    """
+    return replace(preset, templates_in_training_text=False)
 
 
 def with_equal_steps(preset: Preset, n_sentences: int, n_usual: int) -> Preset:
@@ -178,26 +188,3 @@ def with_equal_steps(preset: Preset, n_sentences: int, n_usual: int) -> Preset:
     usual, given = (math.ceil(n / preset.batch_size) for n in (n_usual, n_sentences))
     epochs = max(preset.warmup_epochs + 1, round(preset.epochs * usual / given))
     return replace(preset, epochs=epochs)
-
-
-def get_preset(name: str) -> Preset:
-    """Look a preset up.
-
-    Parameters
-    ----------
-    name : str
-        "paper" or "released", in any case.
-
-    Returns
-    -------
-    Preset
-
-    Raises
-    ------
-    CoMCError
-        Where there is no preset of that name.
-    """
-    try:
-        return PRESETS[name.lower()]
-    except KeyError:
-        raise CoMCError(f"Unknown preset {name!r}; choose one of {', '.join(PRESETS)}.") from None

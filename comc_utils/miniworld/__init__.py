@@ -1,6 +1,7 @@
 """The embedded world: scenes that we draw, captions, and small CLIP models that we trained on both."""
 
 from comc_utils.miniworld.models import MODEL_NAMES, register_models, weights_path
+from comc_utils.miniworld.renderer import render
 from comc_utils.miniworld.vocabulary import tokenizer
 from comc_utils.miniworld.world import (
     N_PAIRS,
@@ -19,6 +20,7 @@ __all__ = [
     "load_miniworld",
     "miniworld_scenes",
     "register_models",
+    "render",
     "scene_captions",
     "tokenizer",
     "weights_path",

@@ -18,10 +18,10 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from comc_utils.baselines.run import Trained
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.comparison import map_percent
 from comc_utils.experiment import Experiment
-from comc_utils.method.classifier import LinearClassifier
 from comc_utils.method.mapping import label_weights
 from comc_utils.method.scores import ScoreComponents
 from comc_utils.notebooks.figures import MAIN, MUTED
@@ -61,7 +61,7 @@ def in_front_end() -> bool:
 
 
 def explore_scores(
-    experiment: Experiment, classifiers: Sequence[LinearClassifier], *, n_images: int = 3
+    experiment: Experiment, trained: Trained, *, n_images: int = 3
 ) -> tuple[Figure, pd.DataFrame]:
     """Show label weights and final scores at any alpha and tau.
 
@@ -72,8 +72,8 @@ def explore_scores(
     Parameters
     ----------
     experiment : Experiment
-    classifiers : sequence of LinearClassifier
-        As `experiment.classifiers()` gives them.
+    trained : Trained
+        CoMC or a variant of it, as the experiment's `fit()` gives it.
     n_images : int
         Images in the figure, 1 to n.
 
@@ -94,14 +94,14 @@ def explore_scores(
     CoMC (ICML 2024), eq. 4 to 12; Figure 3.
     """
     n = len(experiment.image_ids)
-    if len(classifiers) != len(experiment.folds):
+    if len(trained.recognisers) != len(experiment.folds):
         raise CoMCError(
-            f"{len(classifiers)} classifiers are given for {len(experiment.folds)} folds; give what the "
-            "experiment's own `classifiers()` returns."
+            f"{len(trained.recognisers)} classifiers are given for {len(experiment.folds)} folds; give what "
+            "the experiment's own `fit()` returns."
         )
     if not 1 <= n_images <= n:
         raise CoMCError(f"n_images is {n_images}; there are {n} images, so choose 1 to {n}.")
-    score = _cached_score(experiment, classifiers)
+    score = _cached_score(experiment, trained)
     alphas = (0.0, experiment.profile.alpha, 1.0)
     figure, data = _draw(experiment, score, range(n_images), alphas, experiment.tau)
     if in_front_end():
@@ -110,11 +110,11 @@ def explore_scores(
     return figure, data
 
 
-def _cached_score(experiment: Experiment, classifiers: Sequence[LinearClassifier]) -> _Score:
+def _cached_score(experiment: Experiment, trained: Trained) -> _Score:
     # A slider of alpha stays at one tau, and the scale of the bars asks for the same alphas again.
     @lru_cache(maxsize=8)
     def components(tau: float) -> ScoreComponents:
-        return experiment.score(classifiers, tau=tau)
+        return trained.components(tau=tau)
 
     @lru_cache(maxsize=64)
     def score(alpha: float, tau: float) -> _Scored:

@@ -6,14 +6,25 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from comc_utils.evaluation.claims import Claim, Judgement, Verdict
+
 ACCENT = "#D55E00"
 MAIN = "#0072B2"
 MUTED = "#9a9a9a"
+COLOURS = {
+    "nothing": MUTED,
+    "sentences": ACCENT,
+    "a few labelled images": MAIN,
+    "labelled images of seen classes": "black",
+}
+"""Of methods, by what they learn from."""
+_VERDICT_COLOURS = {Verdict.HOLDS: MAIN, Verdict.FAILS: ACCENT, Verdict.WITHIN_NOISE: MUTED}
 
 _PLACES = (
     ((6, 0), "left", "center"), ((6, 4), "left", "center"), ((6, -4), "left", "center"),
@@ -86,6 +97,28 @@ def bars_with_intervals(
     axis.grid(axis="y", visible=False)
 
 
+def methods_with_intervals(axis: Axes, table: pd.DataFrame, names: Sequence[str]) -> None:
+    """A line a method, the first on top: mAP with its interval, in the colour of what it learns from.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    table : pandas.DataFrame
+        Columns method, learns_from, rate, mAP, low, high. Where the rate is "searched" the point is filled and
+        stands below the others, which are hollow.
+    names : sequence of str
+        The methods.
+    """
+    names = list(names)[::-1]
+    for row in table.itertuples():
+        colour, searched = COLOURS[row.learns_from], row.rate == "searched"
+        y = names.index(row.method) - 0.25 * searched
+        axis.hlines(y, row.low, row.high, color=colour, lw=1)
+        axis.plot(row.mAP, y, "o", ms=4, color=colour, mfc=colour if searched else "white")
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set_xlabel("mAP (%)")
+
+
 def spread_labels(heights: Mapping[str, float], *, gap: float) -> dict[str, float]:
     """Heights for labels at the ends of lines, moved apart where they would overlap.
 
@@ -140,3 +173,66 @@ def label_points(
             if inside and not box.count_overlaps(taken):
                 break
         taken.append(box)
+
+
+def forest_plot(judgements: Mapping[Claim, Judgement]) -> tuple[Figure, pd.DataFrame]:
+    """Draw the differences behind the claims with their intervals, under each claim's statement.
+
+    Parameters
+    ----------
+    judgements : mapping of Claim to Judgement
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        Linear between -1 and 1, logarithmic beyond; coloured by what a difference says for its claim.
+    data : pandas.DataFrame
+        Columns claim, comparison, verdict, difference, low, high.
+    """
+    figure, axis = plt.subplots()
+    axis.axvline(0, color="black", linewidth=0.8)
+    rows, names, place = [], {}, 0
+    for claim, judgement in judgements.items():
+        differences = [f for f in judgement.findings if f.comparison is not None]
+        if not differences:
+            continue
+        text = axis.annotate(
+            claim.statement,
+            (0.005, place + 0.12),
+            xycoords=("figure fraction", "data"),
+            annotation_clip=False,
+            va="center",
+            fontsize=7.5,
+            fontweight="bold",
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},
+        )
+        text.set_in_layout(False)
+        for finding in differences:
+            place += 1
+            c, colour = finding.comparison, _VERDICT_COLOURS[finding.verdict]
+            axis.plot([c["low"], c["high"]], [place, place], color=colour, linewidth=1.6)
+            axis.plot(c["difference"], place, "o", color=colour, markersize=4)
+            names[place] = finding.name
+            numbers = (c["difference"], c["low"], c["high"])
+            rows.append((claim.identifier, finding.name, finding.verdict.value, *numbers))
+        place += 1
+    data = pd.DataFrame(
+        rows, columns=["claim", "comparison", "verdict", "difference", "low", "high"]
+    )
+    if data.empty:
+        axis.set_title("no difference to show")
+    left, right = (
+        (1.3 * min(-1, data.low.min()), 1.3 * max(1, data.high.max())) if rows else (-1, 1)
+    )
+    ticks = [t for t in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if left <= t <= right]
+    axis.set_xscale("symlog", linthresh=1)
+    axis.set_xticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks], fontsize=8)
+    axis.set_xlim(left, right)
+    axis.set_xlabel("difference in points (centroid distance: in its own unit)", fontsize=9)
+    axis.set_ylim(max(place, 1) - 0.4, -0.6)
+    axis.set_yticks(list(names), list(names.values()), fontsize=7)
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.grid(axis="y", visible=False)
+    figure.set_size_inches(6.4, 0.7 + 0.16 * max(place, 4))
+    return figure, data

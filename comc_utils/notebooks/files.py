@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import nbformat
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from comc_utils.errors import CoMCError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
@@ -26,8 +27,29 @@ _BINARY = {"image/png", "image/jpeg", "application/pdf"}
 _CELL_FILE = re.compile(r"\S*/ipykernel_\d+/\d+\.py")
 
 
+def read_source(path: Path) -> dict[str, Any]:
+    """Read a notebook as plain JSON: nbformat takes seconds to import, longer than a run without changes.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.ipynb`` file.
+
+    Returns
+    -------
+    dict of str to object
+        As nbformat 4 lays it out; a cell's ``source`` is a string or a list of its lines.
+
+    Raises
+    ------
+    CoMCError
+        The file is not there or is not a notebook.
+    """
+    return _parse(path, json.loads)
+
+
 def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook.
+    """Read a notebook, to change and to write it.
 
     Parameters
     ----------
@@ -44,23 +66,31 @@ def read_notebook(path: Path) -> NotebookNode:
     CoMCError
         The file is not there or is not a notebook.
     """
+    import nbformat
+
+    return _parse(path, lambda text: nbformat.reads(text, as_version=4))
+
+
+def _parse(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        return nbformat.read(path, as_version=4)
+        notebook = parse(path.read_text(encoding="utf-8"))
+        all("".join(cell["source"]) for cell in notebook["cells"])
     except FileNotFoundError:
         raise CoMCError(f"There is no notebook {path}; check the name.") from None
-    except (ValueError, AttributeError, nbformat.ValidationError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise CoMCError(
             f"{path} is not a readable notebook; restore it, for example by `git checkout {path}`."
         ) from None
+    return notebook
 
 
-def declared_parameters(notebook: NotebookNode, name: str) -> dict[str, Any]:
+def declared_parameters(notebook: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Read the parameters a notebook takes and their defaults from its cell tagged ``parameters``.
 
     Parameters
     ----------
-    notebook : NotebookNode
-        The notebook, not executed.
+    notebook : mapping
+        The notebook, not executed, as `read_source` or `read_notebook` gives it.
     name : str
         What to call it in messages.
 
@@ -76,14 +106,14 @@ def declared_parameters(notebook: NotebookNode, name: str) -> dict[str, Any]:
         of literals to UPPERCASE names. A value derived from another there would keep its old value
         when the other is set from outside.
     """
-    cells = [cell for cell in notebook.cells if PARAMETERS_TAG in cell.metadata.get("tags", [])]
+    cells = [c for c in notebook["cells"] if PARAMETERS_TAG in c["metadata"].get("tags", [])]
     if len(cells) != 1:
         raise CoMCError(
             f"Notebook {name} has {len(cells)} cells tagged `{PARAMETERS_TAG}`; tag exactly one."
         )
     defaults: dict[str, Any] = {}
     try:
-        for statement in ast.parse(cells[0].source).body:
+        for statement in ast.parse("".join(cells[0]["source"])).body:
             target, value = _assignment(statement)
             defaults[target] = ast.literal_eval(value)
     except (SyntaxError, ValueError) as error:
@@ -103,12 +133,12 @@ def _assignment(statement: ast.stmt) -> tuple[str, ast.expr]:
     raise ValueError(f"found `{ast.unparse(statement)}`")
 
 
-def says(notebook: NotebookNode, what: str) -> bool:
+def says(notebook: Mapping[str, Any], what: str) -> bool:
     """Tell what a notebook says of itself to the runner, by its metadata.
 
     Parameters
     ----------
-    notebook : NotebookNode
+    notebook : mapping
         Its metadata hold ``{"comc": {what: true}}`` where it says so.
     what : str
         "reads_results": it reads what the others left; "starts_first": it takes so long that it should
@@ -118,7 +148,7 @@ def says(notebook: NotebookNode, what: str) -> bool:
     -------
     bool
     """
-    return notebook.metadata.get("comc", {}).get(what, False)
+    return notebook["metadata"].get("comc", {}).get(what, False)
 
 
 def clean_notebook(notebook: NotebookNode, folders: Mapping[str, Path]) -> None:
@@ -134,6 +164,8 @@ def clean_notebook(notebook: NotebookNode, folders: Mapping[str, Path]) -> None:
     folders : mapping of str to Path
         Folders whose paths are replaced by ``<name>`` in outputs and injected parameters.
     """
+    import nbformat
+
     kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": kernelspec, "language_info": {"name": "python"}}
@@ -187,7 +219,7 @@ def _hide_paths(node: Any, hide: Callable[[str], str]) -> Any:
     if isinstance(node, list):
         return [_hide_paths(item, hide) for item in node]
     if isinstance(node, dict):
-        return nbformat.from_dict(
+        return type(node)(
             {key: item if key in _BINARY else _hide_paths(item, hide) for key, item in node.items()}
         )
     return node

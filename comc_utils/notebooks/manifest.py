@@ -1,4 +1,4 @@
-"""What a notebook left in a results folder, in order: `Outputs` writes it, the runner and the report read it."""
+"""What a notebook left in a results folder, in order; written by `Outputs`, read by runner and report."""
 
 from __future__ import annotations
 

@@ -5,41 +5,34 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from comc_utils.notebooks.files import read_notebook
+from comc_utils.notebooks.files import read_source
+from comc_utils.notebooks.manifest import manifest_path, read_manifest
+from comc_utils.notebooks.plan import Planned
+from comc_utils.notebooks.times import reference_times
 from comc_utils.store.atomic import atomic_path
 from comc_utils.store.fingerprint import code_fingerprint
 
 
 def inputs_fingerprint(
-    path: Path,
-    parameters: Mapping[str, Any],
-    *,
-    versions: Mapping[str, str],
-    tables: Path,
-    data: Sequence[Path] = (),
-    results: Path | None = None,
+    notebook: Planned, *, versions: Mapping[str, str], shared: Path, results: Path
 ) -> str:
     """Sum up in one string all that a notebook's results depend on.
 
     Parameters
     ----------
-    path : Path
-        The notebook's file.
-    parameters : mapping of str to object
-        The values it gets, by name.
+    notebook : Planned
+        Of its data names, sizes and times of change count: they may be large.
     versions : mapping of str to str
         Of Python and the packages that can move a number.
-    tables : Path
-        The folder with the paper's own numbers. It may not exist.
-    data : sequence of Path
-        Files and folders of data, of which names, sizes and times of change count: they may be large.
-    results : Path, optional
-        The results' folder, for a notebook that reads what the others left there: their metrics, their tables
-        and the data behind their figures.
+    shared : Path
+        The folder with what all profiles share: the paper's own numbers in ``reported``, stored learning rates
+        in ``rates``, of which the notebook's own count. Neither need exist.
+    results : Path
+        The results' folder, for a notebook that reads what the others left there: their settings, metrics,
+        tables and the data behind their figures, and the times that results refer to.
 
     Returns
     -------
@@ -47,15 +40,18 @@ def inputs_fingerprint(
         SHA-256, 64 hexadecimal digits.
     """
     inputs = {
-        "notebook": _sha256(path),
-        "parameters": repr(sorted(parameters.items())),
+        "notebook": _sha256(notebook.path),
+        "parameters": repr(sorted(notebook.parameters.items())),
         "versions": dict(versions),
-        "package": code_fingerprint(*_code(path)),
-        "tables": _contents(tables, _files(tables)),
+        "code": code_fingerprint(*_code(notebook.path)),
+        "reported": _contents(shared, _files(shared / "reported")),
+        "rates": [r for f in _files(shared / "rates") if (r := _rates(f, notebook.name))],
         "data": [
-            (str(file.relative_to(path)), _stamp(file)) for path in data for file in _files(path)
+            (str(file.relative_to(path)), _stamp(file))
+            for path in notebook.data
+            for file in _files(path)
         ],
-        "results": results and _contents(results, _results_of_others(results, path.stem)),
+        "results": notebook.reads_results and _read_by(results, notebook.name),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -106,8 +102,8 @@ def read_finished(results: Path, notebook: str, inputs: str) -> float | None:
         then, left, seconds = record["inputs"], dict(record["results"]), float(record["seconds"])
     except (OSError, ValueError, TypeError, KeyError):  # absent or damaged
         return None
-    now = _contents(results, _results_of(results, notebook))
-    return seconds if then == inputs and left.items() <= now.items() else None
+    there = [results / file for file in left if (results / file).exists()]
+    return seconds if then == inputs and left == _contents(results, there) else None
 
 
 def forget_finished(results: Path, notebook: str) -> None:
@@ -125,11 +121,19 @@ def forget_finished(results: Path, notebook: str) -> None:
 
 def _code(notebook: Path) -> list[ast.Module]:
     """Parse a notebook's code; nothing, which stands for the whole package, where it is not plain Python."""
-    cells = [cell for cell in read_notebook(notebook).cells if cell.cell_type == "code"]
+    cells = [cell for cell in read_source(notebook)["cells"] if cell["cell_type"] == "code"]
     try:
-        return [ast.parse(cell.source) for cell in cells]
+        return [ast.parse("".join(cell["source"])) for cell in cells]
     except SyntaxError:
         return []
+
+
+def _rates(file: Path, notebook: str) -> object:
+    """Read what of a file of learning rates is a notebook's; nothing where it is damaged."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))[notebook]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _record_path(results: Path, notebook: str) -> Path:
@@ -137,25 +141,26 @@ def _record_path(results: Path, notebook: str) -> Path:
 
 
 def _results_of(results: Path, notebook: str) -> list[Path]:
-    """List the files that a notebook left, named as `outputs.Outputs` names them."""
-    named = [results / "notebooks" / f"{notebook}.ipynb", results / "metrics" / f"{notebook}.json"]
-    drawn = [
-        file
-        for kind in ("tables", "figures")
-        for file in (results / kind).glob(f"{notebook[:2]}_*")
-    ]
-    return [file for file in named if file.exists()] + drawn
+    """List the files that a notebook left: its executed copy, its manifest, and what that names."""
+    manifest = manifest_path(results, notebook)
+    left = [results / file for file in read_manifest(results, notebook).files()]
+    files = [results / "notebooks" / f"{notebook}.ipynb", manifest, *left]
+    return [file for file in files if file.exists()]
 
 
-def _results_of_others(results: Path, notebook: str) -> set[Path]:
-    """List the numbers that the other notebooks left; pictures only show them again."""
-    found = {
+def _read_by(results: Path, reader: str) -> dict[str, object]:
+    """Sum up what others left in numbers; pictures only show them again."""
+    manifests = sorted((results / "manifest").glob("[!.]*.json"))
+    others = [path.stem for path in manifests if path.stem != reader]
+    numbers = {
         file
-        for pattern in ("metrics/*.json", "tables/*.csv", "figures/*.csv")
-        for file in results.glob(pattern)
-        if not file.name.startswith(".")  # what a killed process was writing
+        for name in others
+        for file in _results_of(results, name)
+        if file.suffix in (".json", ".csv")
     }
-    return found - set(_results_of(results, notebook))
+    times = reference_times(results)
+    of_others = {name: s for name, s in times.get("seconds", {}).items() if name != reader}
+    return _contents(results, sorted(numbers)) | {"times": times | {"seconds": of_others}}
 
 
 def _files(folder: Path) -> list[Path]:

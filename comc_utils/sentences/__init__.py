@@ -4,6 +4,7 @@ from comc_utils.sentences.corpus import (
     Record,
     distinct_share,
     label_matrix,
+    read_corpora,
     read_corpus,
     write_corpus,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "draw_label_sets",
     "label_matrix",
     "language_model_corpus",
+    "read_corpora",
     "read_corpus",
     "write_corpus",
 ]

@@ -139,6 +139,35 @@ def read_corpus(path: str | os.PathLike[str]) -> list[Record]:
     return records
 
 
+def read_corpora(paths: Iterable[str | os.PathLike[str]]) -> dict[str, list[Record]]:
+    """Read corpora under names that say who wrote them.
+
+    Parameters
+    ----------
+    paths : iterable of str or PathLike
+        JSONL files.
+
+    Returns
+    -------
+    dict of str to list of Record
+        "<the file's stem> (by <what its records say of their writer>)", in the order of the paths.
+
+    Raises
+    ------
+    CoMCError
+        As `read_corpus`; and where two have one name.
+    """
+    corpora: dict[str, list[Record]] = {}
+    for path in map(Path, paths):
+        records = read_corpus(path)
+        by = ", ".join(dict.fromkeys(record.generator for record in records))
+        name = f"{path.stem} (by {by})"
+        if name in corpora:
+            raise CoMCError(f"Two corpora are called {name}; rename the file {path.name}.")
+        corpora[name] = records
+    return corpora
+
+
 def distinct_share(texts: Sequence[str]) -> float:
     """Number of different texts over the number of texts.
 

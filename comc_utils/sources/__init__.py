@@ -4,57 +4,73 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from comc_utils.errors import CoMCError
+from comc_utils.experiment import Experiment
 from comc_utils.method.presets import Preset
 from comc_utils.options import ExperimentOptions
-from comc_utils.profiles import Profile
+from comc_utils.profiles import Profile, get_profile
 from comc_utils.sentences import read_corpus
-from comc_utils.sources.base import SMOKE_EPOCHS, SeenAndUnseen, Source
-from comc_utils.sources.embeddings import EmbeddingsSource
-from comc_utils.sources.towers import DrawnSource, FilesSource, NusWideSource
+from comc_utils.sources.embeddings import EmbeddingsExperiment
+from comc_utils.sources.towers import Benchmark, EmbeddedWorld, NusWide
 
-__all__ = ["SMOKE_EPOCHS", "SeenAndUnseen", "Source", "load_source"]
-
-_SOURCES = {
-    "miniworld": DrawnSource,
-    "coco500": EmbeddingsSource,
-    "voc2007": FilesSource,
-    "coco2014": FilesSource,
-    "nuswide": NusWideSource,
+_EXPERIMENTS = {
+    "miniworld": EmbeddedWorld,
+    "coco500": EmbeddingsExperiment,
+    "voc2007": Benchmark,
+    "coco2014": Benchmark,
+    "nuswide": NusWide,
 }
 
 
-def load_source(
-    profile: Profile,
-    preset: Preset | None,
+def load_experiment(
+    profile: str,
     *,
-    seed: int,
-    smoke: bool,
-    data: Path | None,
-    options: ExperimentOptions,
-) -> Source:
-    """Choose what a profile is made of, and refuse options that it cannot use.
+    preset: Preset | None = None,
+    seed: int = 0,
+    smoke: bool = False,
+    data: str | Path | None = None,
+    **options: Any,
+) -> Experiment:
+    """Make a profile ready.
 
     Parameters
     ----------
-    profile : Profile
-    preset : Preset or None
+    profile : str
+        A key of `profiles.PROFILES`.
+    preset : Preset, optional
         In place of the profile's own.
-    seed, smoke, data, options
-        See `Source`.
+    seed : int
+        Of the corpus and, unless told otherwise, of what learns.
+    smoke : bool
+        A small share of text and images, for a run of seconds.
+    data : str or Path, optional
+        Folder of the profile's data, where it is not fetched or drawn.
+    **options
+        Fields of `options.ExperimentOptions`.
 
     Returns
     -------
-    Source
+    Experiment
 
     Raises
     ------
     CoMCError
-        A backbone that the profile does not have, a limit below 1, or sentences, weights, a limit or anything
-        about image files for a profile that cannot use them.
+        For an unknown profile or option, a backbone that the profile does not have, a limit below 1, or
+        sentences, weights, a limit or anything about image files for a profile that cannot use them.
     """
-    name, given = profile.name, options
+    about, given = get_profile(profile), ExperimentOptions.of(options)
+    _refuse_what_it_cannot_use(about, given)
+    if isinstance(given.sentences, str | Path):
+        given = replace(given, sentences=tuple(read_corpus(given.sentences)))
+    return _EXPERIMENTS[profile](
+        about, preset or about.preset, seed, smoke, Path(data) if data else None, given
+    )
+
+
+def _refuse_what_it_cannot_use(profile: Profile, given: ExperimentOptions) -> None:
+    name = profile.name
     if profile.images != "files":
         if given.backbone not in (None, *profile.backbones):
             known = ", ".join(profile.backbones)
@@ -69,7 +85,6 @@ def load_source(
         raise CoMCError(
             f"The limit is {given.limit} images; give 1 or more, or leave it out for all."
         )
-    preset = preset or profile.preset
     if not profile.has_towers:
         if given.openvino:
             raise CoMCError(f"Profile {name!r} has no image tower; leave `openvino` out.")
@@ -79,6 +94,3 @@ def load_source(
             )
         if given.limit is not None:
             raise CoMCError(f"Profile {name!r} is small and has no trials; leave the limit out.")
-    if isinstance(given.sentences, str | Path):
-        options = replace(options, sentences=tuple(read_corpus(given.sentences)))
-    return _SOURCES[name](profile, preset, seed, smoke, data, options)

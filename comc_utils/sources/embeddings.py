@@ -1,4 +1,4 @@
-"""A source of embeddings that somebody else computed."""
+"""Embeddings that somebody else computed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sklearn.model_selection import KFold
 from torch import Tensor
 
 from comc_utils.clip import ImageEmbeddings
-from comc_utils.datasets.base import MultiLabelEmbeddings
+from comc_utils.datasets.base import MultiLabelEmbeddings, draw_pairs
 from comc_utils.datasets.coco500 import load_coco500
+from comc_utils.experiment import Experiment
 from comc_utils.sentences import Record
 from comc_utils.sentences.templates import PLAIN_COPIES, plain_prompt_records
-from comc_utils.sources.base import Source, draw_pairs
 from comc_utils.store.fingerprint import hash_tensors, hash_texts
 
 N_FOLDS = 5
@@ -25,7 +25,7 @@ SMOKE_EPOCHS = 50
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddingsSource(Source):
+class EmbeddingsExperiment(Experiment):
     """Embeddings that somebody else computed: no towers, no pixels, no local embeddings.
 
     The text is the images' own captions and, as in the released code, copies of the plain prompt for each
@@ -93,8 +93,8 @@ class EmbeddingsSource(Source):
     def image(self, index: int) -> None:
         return None
 
-    def pairs(self, n_pairs: int, *, seed: int) -> tuple[Tensor, Tensor]:
-        rows = draw_pairs(self.profile.name, len(self.images), n_pairs, seed)
+    def image_text_pairs(self, n_pairs: int, *, seed: int) -> tuple[Tensor, Tensor]:
+        rows = draw_pairs(self.profile.name, len(self.images), n_pairs, seed=seed)
         return self.images.image_embeddings[rows], self.images.caption_embeddings[rows]
 
     @cached_property

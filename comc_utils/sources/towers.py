@@ -1,7 +1,8 @@
-"""Sources that a CLIP model embeds: the embedded world, and the paper's benchmarks in a folder."""
+"""What a CLIP model embeds: the embedded world, and the paper's benchmarks in a folder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -15,11 +16,12 @@ from comc_utils.clip import ImageEmbeddings
 from comc_utils.clip.cached import CachedClip
 from comc_utils.clip.text import is_causal
 from comc_utils.clip.tokens import TokenEmbeddings
-from comc_utils.datasets.base import MultiLabelImages
+from comc_utils.datasets.base import MultiLabelImages, draw_pairs
 from comc_utils.datasets.benchmarks import load_benchmark
 from comc_utils.datasets.coco2014 import load_captions
 from comc_utils.datasets.image_files import name_some
 from comc_utils.datasets.nuswide import load_nuswide_tags
+from comc_utils.experiment import Experiment, SeenAndUnseen
 from comc_utils.method.labelled import LabelledPool
 from comc_utils.method.protocol import Method, Need
 from comc_utils.miniworld import WORLD_SEED, load_miniworld, miniworld_scenes, scene_captions
@@ -28,8 +30,7 @@ from comc_utils.sentences import Record, draw_label_sets
 from comc_utils.sentences.grammar import Grammar
 from comc_utils.sentences.labels import label_prompt
 from comc_utils.sentences.templates import template_records
-from comc_utils.sources.backbones import load_backbone
-from comc_utils.sources.base import SeenAndUnseen, Source, draw_pairs
+from comc_utils.sources.backbones import backbones_at_hand, load_backbone
 from comc_utils.store.fingerprint import hash_texts
 
 SMOKE_SENTENCES = 500
@@ -41,7 +42,7 @@ MOST_SEEN = 10_000
 
 
 @dataclass(frozen=True, eq=False)
-class TowerSource(Source):
+class EncodedExperiment(Experiment):
     """Images and sentences that a CLIP model embeds."""
 
     @cached_property
@@ -57,6 +58,11 @@ class TowerSource(Source):
     def offers(self) -> frozenset[Need]:
         prompts = {Need.LEARNED_PROMPTS, Need.TOKENS} if is_causal(self.towers.clip.model) else ()
         return frozenset({Need.TEXT_TOWER, Need.REGIONS, *prompts})
+
+    @property
+    def backbones(self) -> list[str]:
+        given = self.options
+        return backbones_at_hand(self.profile, backbone=given.backbone, weights=given.weights)
 
     @property
     def tau(self) -> float:
@@ -103,8 +109,10 @@ class TowerSource(Source):
     def image_embeddings(self) -> ImageEmbeddings:
         return self.embed_images(self.images)
 
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        return self.towers.embed_texts(texts)
+
     def embed_images(self, images: MultiLabelImages) -> ImageEmbeddings:
-        """Unit vectors of images, seen as the preset says."""
         return self.towers.embed_images(images, resize=self.preset.resize)
 
     def image(self, index: int) -> Image.Image:
@@ -118,7 +126,7 @@ class TowerSource(Source):
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnSource(TowerSource):
+class EmbeddedWorld(EncodedExperiment):
     """The embedded world. Its labelled split shows the drawings that the CLIP models were trained on."""
 
     @cached_property
@@ -134,7 +142,7 @@ class DrawnSource(TowerSource):
         parts = dict(zip(("pool", "known drawings", "choice"), rows, strict=True))
         return LabelledPool(images, parts, self.embed_images, few=True)
 
-    def pairs(self, n_pairs: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    def image_text_pairs(self, n_pairs: int, *, seed: int) -> tuple[Tensor, Tensor]:
         world = WORLD_SEED + seed
         images = self.embed_images(load_miniworld("pairs", n_pairs, seed=world))
         captions = scene_captions(miniworld_scenes("pairs", n_pairs, seed=world), seed=world)
@@ -149,7 +157,7 @@ class DrawnSource(TowerSource):
 
 
 @dataclass(frozen=True, eq=False)
-class FilesSource(TowerSource):
+class Benchmark(EncodedExperiment):
     """A benchmark of the paper, in a folder that the user has."""
 
     @cached_property
@@ -191,15 +199,15 @@ class FilesSource(TowerSource):
             )
         return kept
 
-    def pairs(self, n_pairs: int, *, seed: int) -> tuple[Tensor, Tensor]:
-        rows = draw_pairs(self.profile.name, len(self.images), n_pairs, seed)
+    def image_text_pairs(self, n_pairs: int, *, seed: int) -> tuple[Tensor, Tensor]:
+        rows = draw_pairs(self.profile.name, len(self.images), n_pairs, seed=seed)
         captions = load_captions(self.data, self.images)
         whole = self.image_embeddings.whole(positional_embedding=self.preset.positional_embedding)
         return whole[rows], self.towers.embed_texts([captions[i] for i in rows])
 
 
 @dataclass(frozen=True, eq=False)
-class NusWideSource(FilesSource):
+class NusWide(Benchmark):
     """NUS-WIDE, where Flickr's tags are the seen classes."""
 
     def as_published(self, method: type[Method]) -> Method:

@@ -1,0 +1,92 @@
+"""Names of the groups of comparisons that notebooks leave in their metrics, and by which claims are decided.
+
+A name is a plain name, then perhaps `SEARCHED` or `EQUAL_STEPS`, then perhaps what `elsewhere` gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from comc_utils.evaluation.comparison import Comparison
+
+COMC_OVER = "CoMC over"
+COMC_OVER_TRAINED_ON_SEEN = "CoMC over methods trained on seen classes"
+LOCAL_ADDS = "local adds"
+MAPPING_ADDS = "mapping adds"
+OPTIMUM_OVER = "optimum over"
+BEFORE_OVER_CHANCE = "before over chance"
+BEFORE_OVER_AFTER = "before over after"
+MORE_TEXT = "more text"
+ALL_OVER_HALF = "all over half"
+BETTER_WRITER = "better writer"
+WRITERS_OVER_ZERO_SHOT_CLIP = "over zero-shot CLIP"
+BETTER_BACKBONE = "better backbone"
+MORE_SHOTS = "more shots"
+ZERO_SHOT_OVER_PROMPTS = "zero-shot over learned prompts"
+
+SEARCHED = ", searched rates"
+"""Ending: each method at the learning rate that was found best for it here, not at its authors'."""
+
+EQUAL_STEPS = ", equal steps"
+"""Ending: training takes as many steps whatever the size of the text."""
+
+PAPER_PRESET = ", paper"
+"""Ending, as `elsewhere` builds it: with the paper's preset where the profile's own is another."""
+
+
+def comc_over(method: str) -> str:
+    """Name CoMC over one method, a comparison for each backbone."""
+    return f"{COMC_OVER} {method}"
+
+
+def zero_shot_over(method: str) -> str:
+    """Name CoMC without an image over one method, a comparison for each number of shots."""
+    return f"zero-shot over {method}"
+
+
+def elsewhere(where: str, usual: str) -> str:
+    """Build the ending of a group that was measured with another preset or backbone, or on other images.
+
+    Parameters
+    ----------
+    where, usual : str
+        What it was measured with, and what a group without this ending is measured with.
+
+    Returns
+    -------
+    str
+        '' for the usual.
+    """
+    return "" if where == usual else f", {where}"
+
+
+def tabulate(
+    comparisons: Mapping[str, Mapping[str, Comparison]], group: str, of: str
+) -> pd.DataFrame:
+    """Lay out groups of comparisons as a table, in their order.
+
+    Parameters
+    ----------
+    comparisons : mapping of str to mapping of str to Comparison
+        Of groups to their comparisons.
+    group, of : str
+        What to call the columns with the names of both.
+
+    Returns
+    -------
+    pandas.DataFrame
+        These two columns, then difference, low, high, lowest seed, highest seed (NaN where nothing is
+        random), and seeds above 0.
+    """
+    rows = []
+    for name, members in comparisons.items():
+        for member, c in members.items():
+            seeds = c["over_seeds"]
+            ends = (min(seeds), max(seeds)) if seeds else (np.nan, np.nan)
+            interval = (c["difference"], c["low"], c["high"])
+            rows.append((name, member, *interval, *ends, sum(d > 0 for d in seeds)))
+    columns = ["difference", "low", "high", "lowest seed", "highest seed", "seeds above 0"]
+    return pd.DataFrame(rows, columns=[group, of, *columns])
