@@ -11,12 +11,14 @@ from typing import Any
 from comc_utils.errors import CoMCError
 
 
-def _value(metavar: str, help: str, type: type = str) -> dict[str, Any]:
-    return {"metavar": metavar, "help": help, "type": type, "default": None}
+def _value(metavar: str, help: str, type: Any = str) -> Any:
+    """Declare an option with a value: as a field, whose metadata are what `argparse` is told."""
+    return field(default=None, metadata={"metavar": metavar, "help": help, "type": type, "default": None})
 
 
-def _flag(help: str) -> dict[str, Any]:
-    return {"action": "store_true", "help": help, "default": None}
+def _flag(help: str) -> Any:
+    """Declare an option that is on or off, likewise."""
+    return field(default=False, metadata={"action": "store_true", "help": help, "default": None})
 
 
 @dataclass(frozen=True)
@@ -26,35 +28,16 @@ class ExperimentOptions:
     A field's metadata are what `argparse` is told of its option, whose name is the field's.
     """
 
-    backbone: str | None = field(
-        default=None, metadata=_value("NAME", "open_clip's name of the model (RN50-quickgelu@448: larger)")
+    backbone: str | None = _value("NAME", "open_clip's name of the model (RN50-quickgelu@448: larger)")
+    weights: str | Path | None = _value(
+        "TAG|PATH", "of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone"
     )
-    weights: str | Path | None = field(
-        default=None,
-        metadata=_value(
-            "TAG|PATH", "of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone"
-        ),
-    )
-    limit: int | None = field(
-        default=None, metadata=_value("N", "a trial on the first N test images that are there", int)
-    )
-    sentences: Any = field(
-        default=None, metadata=_value("FILE", "corpus to train on (see write-sentences)", Path)
-    )
-    n_sentences: int | None = field(
-        default=None, metadata=_value("N", "train on N sentences (default: the profile's number)", int)
-    )
-    draft: bool = field(
-        default=False,
-        metadata=_flag("let the decoder halve large JPEG files, which is faster and not quite the same"),
-    )
-    skip_unreadable: bool = field(
-        default=False, metadata=_flag("leave out images that do not open, and say which (default: an error)")
-    )
-    openvino: bool = field(
-        default=False,
-        metadata=_flag("embed images with OpenVINO, faster on some processors (the extra openvino)"),
-    )
+    limit: int | None = _value("N", "a trial on the first N test images that are there", int)
+    sentences: Any = _value("FILE", "corpus to train on (see write-sentences)", Path)
+    n_sentences: int | None = _value("N", "train on N sentences (default: the profile's number)", int)
+    draft: bool = _flag("let the decoder halve large JPEG files, which is faster and not quite the same")
+    skip_unreadable: bool = _flag("leave out images that do not open, and say which (default: an error)")
+    openvino: bool = _flag("embed images with OpenVINO, faster on some processors (the extra openvino)")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> ExperimentOptions:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from textwrap import dedent
 
 import numpy as np
 import pandas as pd
@@ -165,7 +162,7 @@ def learn(
         "class embeddings": hash_tensors({"s": task.class_embeddings}),
         "shown": shown.fingerprint,
         "towers": task.towers,
-        "code": _code_of(type(method)),
+        "code": code_fingerprint(type(method).__module__),
     }
 
     def compute() -> dict[str, torch.Tensor]:
@@ -188,14 +185,6 @@ def learn(
         for epoch, loss, rate in stored["history"].tolist()
     ]
     return Learned(tensors, history), stored["seconds"].item()
-
-
-def _code_of(method: type[Method]) -> str:
-    """Fingerprint a method's code, which may be the user's own."""
-    module = method.__module__
-    if module.startswith("comc_utils."):
-        return code_fingerprint(module)
-    return code_fingerprint(ast.parse(dedent(inspect.getsource(method))))
 
 
 def search_rates(

@@ -117,8 +117,10 @@ def make_plan(
         "home": Path.home(),
     }
     if data is not None:
-        hidden["data"] = _data_folder(data)
-        own["DATA"] = str(hidden["data"])
+        own["DATA"] = str(Path(data).expanduser().absolute())
+        hidden["data"] = Path(own["DATA"])
+        if not hidden["data"].is_dir():
+            raise CoMCError(f"There is no data folder {own['DATA']}; give an existing one with --data.")
     if options:
         own["OPTIONS"] = options
         hidden |= {name: Path(value) for name, value in options.items() if _is_path(value)}
@@ -145,13 +147,6 @@ def make_plan(
     ]
     whole = len(planned) == len(list(folder.glob("*.ipynb")))
     return Plan(folder, output, planned, whole, hidden)
-
-
-def _data_folder(data: str | os.PathLike[str]) -> Path:
-    folder = Path(data).expanduser().absolute()
-    if not folder.is_dir():
-        raise CoMCError(f"There is no data folder {folder}; give an existing one with --data.")
-    return folder
 
 
 def _absolute(value: Any) -> Any:
@@ -204,14 +199,8 @@ def _assign(
     for name in {"DATA", "OPTIONS"} & own.keys() - known:
         raise CoMCError(f"No notebook of this run takes {name}; leave out {_OWN_PARAMETERS[name]}.")
     return {
-        path: {
-            **{name: value for name, value in own.items() if name in defaults},
-            **{
-                name: _absolute(_fit(name, value, defaults[name], path.stem))
-                for name, value in extra.items()
-                if name in defaults
-            },
-        }
+        path: {name: value for name, value in own.items() if name in defaults}
+        | {n: _absolute(_fit(n, v, defaults[n], path.stem)) for n, v in extra.items() if n in defaults}
         for path, defaults in declared.items()
     }
 

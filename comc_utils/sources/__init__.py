@@ -70,25 +70,20 @@ def load_experiment(
 
 
 def _refuse_what_it_cannot_use(profile: Profile, given: ExperimentOptions) -> None:
-    name = profile.name
-    if profile.images != "files":
-        if given.backbone not in (None, *profile.backbones):
-            known = ", ".join(profile.backbones)
-            raise CoMCError(f"Profile {name!r} has no backbone {given.backbone!r}; it has {known}.")
-        if given.weights is not None:
-            raise CoMCError(f"Profile {name!r} has its own weights; leave `weights` out.")
-        if given.draft:
-            raise CoMCError(f"Profile {name!r} reads no JPEG files; leave `draft` out.")
-        if given.skip_unreadable:
-            raise CoMCError(f"Profile {name!r} reads no files; leave `skip_unreadable` out.")
+    files, towers = profile.images == "files", profile.has_towers
+    other_text = given.sentences or given.n_sentences
+    if not files and given.backbone not in (None, *profile.backbones):
+        known = ", ".join(profile.backbones)
+        raise CoMCError(f"Profile {profile.name!r} has no backbone {given.backbone!r}; it has {known}.")
     if given.limit is not None and given.limit < 1:
         raise CoMCError(f"The limit is {given.limit} images; give 1 or more, or leave it out for all.")
-    if not profile.has_towers:
-        if given.openvino:
-            raise CoMCError(f"Profile {name!r} has no image tower; leave `openvino` out.")
-        if given.sentences is not None or given.n_sentences is not None:
-            raise CoMCError(
-                f"Profile {name!r} has no text tower, so that its text cannot be exchanged; use its own."
-            )
-        if given.limit is not None:
-            raise CoMCError(f"Profile {name!r} is small and has no trials; leave the limit out.")
+    for refused, why in (
+        (given.weights and not files, "has its own weights; leave `weights` out"),
+        (given.draft and not files, "reads no JPEG files; leave `draft` out"),
+        (given.skip_unreadable and not files, "reads no files; leave `skip_unreadable` out"),
+        (given.openvino and not towers, "has no image tower; leave `openvino` out"),
+        (other_text and not towers, "has no text tower, so that its text cannot be exchanged; use its own"),
+        (given.limit and not towers, "is small and has no trials; leave the limit out"),
+    ):
+        if refused:
+            raise CoMCError(f"Profile {profile.name!r} {why}.")
