@@ -19,6 +19,7 @@ import torch
 from comc_utils.errors import CoMCError
 from comc_utils.miniworld.training_data import data_hash
 from comc_utils.miniworld.world import load_miniworld
+from comc_utils.notebooks.plan import Planned
 from comc_utils.notebooks.unchanged import inputs_fingerprint
 from comc_utils.store import fingerprint
 from comc_utils.store.fingerprint import code_fingerprint, hash_tensors, hash_texts
@@ -37,8 +38,13 @@ def package(tmp_path_factory) -> Iterator[Path]:
 
 
 def inputs(notebook: str) -> str:
-    path = REPOSITORY / "notebooks" / f"{notebook}.ipynb"
-    return inputs_fingerprint(path, {}, versions={}, tables=REPOSITORY / "nowhere")
+    return inputs_of(REPOSITORY / "notebooks" / f"{notebook}.ipynb")
+
+
+def inputs_of(path: Path) -> str:
+    planned = Planned(path, {}, [], reads_results=False, starts_first=False)
+    nowhere = REPOSITORY / "nowhere"
+    return inputs_fingerprint(planned, versions={}, shared=nowhere, results=nowhere)
 
 
 def all_hashes() -> dict[str, str]:
@@ -230,9 +236,9 @@ def test_a_notebook_that_is_not_plain_python_depends_on_the_whole_package(packag
     for first, others_count in (("import os", False), ("%matplotlib inline", True)):
         write_notebook(first, "import comc_utils.errors")
         path = tmp_path / "01.ipynb"
-        before = inputs_fingerprint(path, {}, versions={}, tables=tmp_path / "nowhere")
+        before = inputs_of(path)
         with edited(package / "cli.py", b"\n\n\n", b"\nx = 1\n\n"):
-            after = inputs_fingerprint(path, {}, versions={}, tables=tmp_path / "nowhere")
+            after = inputs_of(path)
         assert (after != before) == others_count
 
 
