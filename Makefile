@@ -2,7 +2,7 @@
 
 PROFILE ?= miniworld
 PYTHON = .venv/bin/python
-PYTEST = $(PYTHON) -m pytest --cov --numprocesses auto --dist loadscope --no-loadscope-reorder
+PYTEST = $(PYTHON) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 SOURCES = benchmarks comc_utils tests notebooks
 
 .PHONY: reproduce reproduce-all test test-all lint lab bench smoke-notebooks constraints
@@ -20,9 +20,9 @@ reproduce-all: .venv/ready
 test: lint
 	$(PYTEST) -m 'not slow'
 
-# Every check.
+# Every check, and how much of the code they reach.
 test-all: lint
-	$(PYTEST)
+	$(PYTEST) --cov
 
 lint: .venv/ready
 	$(PYTHON) -m ruff check $(SOURCES)

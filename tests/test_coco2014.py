@@ -182,6 +182,7 @@ print(len(images), int(images.labels.sum()), kilobytes)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is told elsewhere")
 def test_a_file_of_full_size_is_read_in_less_than_a_gigabyte(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -90,6 +90,7 @@ def test_zero_shot(folder: Path, prompt: str, expected: float) -> None:
     assert measured.n_classes == 74
 
 
+@pytest.mark.slow
 def test_text_only_classifier(folder: Path) -> None:
     experiment = load_experiment("coco500", seed=0, data=folder)
     components = experiment.fit().components()

@@ -16,6 +16,7 @@ from comc_utils.sources import load_experiment
 RESULTS = Path(__file__).parents[1] / "results"
 
 
+@pytest.mark.slow
 def test_table1_comes_again():
     # By the first of the notebook's five seeds, of which TaI-DPT alone would take minutes.
     experiment = load_experiment("miniworld")

@@ -44,6 +44,7 @@ def test_a_sentence_reads_as_one(key, seed):
         assert not re.search(r"\ban [^aeiouh]", text.lower()), text
 
 
+@pytest.mark.slow
 def test_forty_thousand_sentences_are_overwhelmingly_distinct():
     label_sets = draw_label_sets(VOC2007.class_names, 40_000, seed=0)
     texts = [record.text for record in Grammar(VOC2007).generate(label_sets, seed=0)]

@@ -365,6 +365,7 @@ def assert_telling(scores: Tensor) -> None:
     assert scores.std(dim=0).min() > 100 * TOLERANCE
 
 
+@pytest.mark.slow
 @BY_PRESET
 def test_twenty_photos(photos, name) -> None:
     preset, words = PRESETS[name]

@@ -43,6 +43,7 @@ def drawn(split: str) -> dict[str, set]:
     return found
 
 
+@pytest.mark.slow
 def test_held_out_drawings_appear_in_the_test_split_alone():
     for split in SPLITS:
         for name, seen in drawn(split).items():

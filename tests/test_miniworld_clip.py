@@ -71,6 +71,7 @@ def test_every_word_of_the_grammar_is_one_token():
     assert split == []
 
 
+@pytest.mark.slow
 def test_the_vocabulary_is_what_its_code_learns(tmp_path):
     write_vocabulary(tmp_path / "again.gz", learn_merges(vocabulary_texts()))
     again, shipped = (gzip.decompress(p.read_bytes()) for p in (tmp_path / "again.gz", VOCABULARY))
@@ -104,6 +105,7 @@ def tiny_training(monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_training_that_is_stopped_goes_on_where_it_was(tiny_training, monkeypatch):
     whole = tiny_training("whole")
 
