@@ -17,12 +17,13 @@ from comc_utils.evaluation.comparison import map_percent
 from comc_utils.method.mapping import label_weights
 from comc_utils.method.scores import score_images
 from comc_utils.notebooks import explore as interactive
-from comc_utils.notebooks.explore import explore_scores, in_front_end
+from comc_utils.notebooks.explore import explore_scores
+from comc_utils.notebooks.outputs import in_front_end
 from comc_utils.notebooks.run import reproduce
 from comc_utils.profiles import get_profile
 from comc_utils.sources import load_experiment
 
-ASK = "from comc_utils.notebooks.explore import in_front_end\nprint(in_front_end())"
+ASK = "from comc_utils.notebooks.outputs import in_front_end\nprint(in_front_end())"
 
 
 @pytest.fixture(scope="module", params=["miniworld", "coco500"])

@@ -6,6 +6,7 @@ import json
 
 import matplotlib
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from traitlets.config import Config
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.reported import reported
 from comc_utils.notebooks.begin import begin
-from comc_utils.notebooks.figures import bars_with_intervals, image_grid, label_points
+from comc_utils.notebooks.figures import dots_with_intervals, image_grid, label_points
 from comc_utils.notebooks.manifest import Entry, read_manifest
 from comc_utils.notebooks.outputs import Outputs, use_style
 from comc_utils.notebooks.times import RECORD_VARIABLE
@@ -76,7 +77,7 @@ def test_begin_prints_versions_and_knows_its_folder(tmp_path, capsys, monkeypatc
     for given, name in (
         ({"SMOKE": True, "RESULTS": None}, "miniworld-smoke"),
         ({}, "miniworld"),
-        ({"OPTIONS": {"limit": 5}}, "miniworld-trial-5"),
+        ({"OPTIONS": {"limit": 5}}, "miniworld-trial-limit-5"),
         ({"RESULTS": str(tmp_path / "own")}, "own"),
     ):
         assert begin("03_x", {"PROFILE": "miniworld", **given}).folder == tmp_path / name
@@ -103,7 +104,7 @@ def test_begin_refuses_what_it_does_not_know(tmp_path, monkeypatch, parameters, 
 
 def test_the_manifest_holds_settings_and_what_was_left_in_order(tmp_path):
     from comc_utils.method.presets import RELEASED
-    from comc_utils.notebooks.figures import MAIN
+    from comc_utils.notebooks.figures.palette import MAIN
 
     settings = {"SEED": 3, "SIZES": [1, 2], "FILES": ["/somewhere/a.jsonl"], "SEARCH": False}
     ignored = {"MAIN": MAIN, "RELEASED": RELEASED, "TAU": None, "CORPORA": [], "seed": 1, "AXES": plt}
@@ -160,22 +161,33 @@ if PROFILE == "coco500":
 """
 
 
-def test_what_follows_a_skip_does_nothing_until_the_next_beginning(tmp_path, monkeypatch, capsys):
+def test_what_follows_a_skip_is_passed_over_until_the_next_beginning(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COMC_RESULTS_DIR", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setattr("comc_utils.notebooks.outputs.repository_root", lambda: tmp_path)
     shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    cells = ["# Which data\nPROFILE = 'coco500'", SKIP, "print('after', PROFILE)", "1 / 0"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "03_x.ipynb")
 
     def run_all(profile: str) -> str:
-        for cell in (f"# Which data\nPROFILE = '{profile}'", SKIP, "print('after', PROFILE)", "1 / 0"):
+        shell.run_cell(f"# Which data\nPROFILE = '{profile}'")
+        for cell in cells[1:]:
             shell.run_cell(cell)
         return capsys.readouterr().out
 
-    printed = run_all("coco500")
-    assert printed.endswith("No towers.\n")
+    assert "after" not in run_all("coco500")
     metrics = json.loads((tmp_path / "coco500" / "metrics" / "03_x.json").read_text())
     assert metrics == {"skipped": "No towers."}
-    assert run_all("coco500").endswith("No towers.\n")
+    shell.run_cell("print('my own', PROFILE); 1 / 0")
+    printed = capsys.readouterr().out
+    assert "my own coco500" in printed and "ZeroDivisionError" in printed
+    monkeypatch.setattr("comc_utils.notebooks.outputs.in_front_end", lambda: True)
+    shell.run_cell(cells[2])  # a person asks for a cell that was passed over
+    assert capsys.readouterr().out == "Passed over: No towers.\n"
+    assert "after" not in run_all("coco500")
     printed = run_all("miniworld")
     assert "after miniworld" in printed and "ZeroDivisionError" in printed
 
@@ -197,10 +209,10 @@ def test_shared_figures_draw_what_they_are_given():
     assert [axis.get_title() for axis in figure.axes] == ["a", "", "b\nc", ""]
     plt.close(figure)
     figure, axis = plt.subplots()
-    bars_with_intervals(axis, ["x", "y"], [50.0, 60.0], [45.0, 55.0], [52.0, 65.0])
+    dots_with_intervals(axis, ["x", "y"], [50.0, 60.0], [45.0, 55.0], [52.0, 65.0])
     assert [t.get_text().strip() for t in axis.texts] == ["50.0", "60.0"]
     assert [t.get_text() for t in axis.get_yticklabels()] == ["x", "y"]
-    assert axis.patches[0].get_y() > axis.patches[1].get_y()
+    assert axis.texts[0].xy[1] > axis.texts[1].xy[1]
     plt.close(figure)
 
 

@@ -22,7 +22,8 @@ from test_notebooks import ABSOLUTE_PATH
 
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.claims import CLAIMS, Verdict, judge
-from comc_utils.notebooks.figures import ACCENT, forest_plot
+from comc_utils.notebooks.figures import forest_plot
+from comc_utils.notebooks.figures.palette import ACCENT
 from comc_utils.notebooks.manifest import Entry, Manifest, read_manifest, write_manifest
 from comc_utils.notebooks.outputs import Outputs
 from comc_utils.notebooks.report import read_metrics, write_report

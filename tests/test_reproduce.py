@@ -196,7 +196,7 @@ def test_a_trial_has_results_of_its_own(write_notebook, tmp_path, monkeypatch):
     for options, smoke in (({}, False), ({"limit": 5}, False), ({"limit": 5}, True)):
         reproduce("miniworld", options=options, smoke=smoke, notebooks=tmp_path / "notebooks")
     names = {path.name for path in (tmp_path / "all").iterdir()}
-    assert names == {"miniworld", "miniworld-trial-5", "miniworld-trial-5-smoke"}
+    assert names == {"miniworld", "miniworld-trial-limit-5", "miniworld-trial-limit-5-smoke"}
 
 
 def test_unknown_profile_and_missing_or_damaged_notebooks(write_notebook, folders):

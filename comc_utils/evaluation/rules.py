@@ -95,7 +95,7 @@ class Greater(Rule):
         return f'"{self.group}" {" and ".join(self.names) or "each"}'
 
     def _decide(self, comparison: Comparison) -> Verdict:
-        return _side(comparison, holds_above=self.by, fails_below=self.by)
+        return side(comparison, holds_above=self.by, fails_below=self.by)
 
     def findings(self, values: Mapping[str, Any], ending: str = "") -> tuple[Finding, ...]:
         """Judge each comparison."""
@@ -133,7 +133,7 @@ class NotWorse(Greater):
         return f"{self._which} > {-MARGIN:g}, none < 0"
 
     def _decide(self, comparison: Comparison) -> Verdict:
-        return _side(comparison, holds_above=-MARGIN, fails_below=0.0)
+        return side(comparison, holds_above=-MARGIN, fails_below=0.0)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class SmallGain(Greater):
         return f"{self._which} < {MARGIN:g}"
 
     def _decide(self, comparison: Comparison) -> Verdict:
-        large = _side(comparison, holds_above=MARGIN, fails_below=MARGIN)
+        large = side(comparison, holds_above=MARGIN, fails_below=MARGIN)
         turned = {Verdict.HOLDS: Verdict.FAILS, Verdict.FAILS: Verdict.HOLDS}
         return turned.get(large, large)
 
@@ -216,8 +216,19 @@ class Claim:
     remark: str = ""
 
 
-def _side(comparison: Comparison, *, holds_above: float, fails_below: float) -> Verdict:
-    """Judge one comparison; where both bounds are met, it fails."""
+def side(comparison: Comparison, *, holds_above: float = 0.0, fails_below: float = 0.0) -> Verdict:
+    """Judge one comparison by its interval over images and every seed.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    holds_above, fails_below : float
+        Bounds, in the comparison's unit; where both are met, it fails.
+
+    Returns
+    -------
+    Verdict
+    """
     if comparison["high"] < fails_below and all(d < fails_below for d in comparison["over_seeds"]):
         return Verdict.FAILS
     if comparison["low"] > holds_above and all(d > holds_above for d in comparison["over_seeds"]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -13,7 +12,9 @@ from typing import Any
 from comc_utils.errors import CoMCError
 from comc_utils.notebooks.manifest import Manifest, write_manifest
 from comc_utils.notebooks.outputs import Outputs, undo_skip, use_style
+from comc_utils.notebooks.progress import readable
 from comc_utils.notebooks.times import forget_times
+from comc_utils.notebooks.trials import changed_parameters, portable, trial_name
 from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import get_profile
 from comc_utils.store.paths import results_dir
@@ -37,8 +38,8 @@ def begin(notebook: str, parameters: Mapping[str, Any]) -> Outputs:
     parameters : mapping of str to object
         The notebook's ``globals()``, of which the UPPERCASE ones count that hold plain values and were not
         imported from this package: ``PROFILE``, a key of `profiles.PROFILES`; ``RESULTS``, the results folder,
-        None or missing for the profile's own in the repository; ``SMOKE`` and ``OPTIONS["limit"]``, with which
-        that is another folder, so that trials never replace full results.
+        None or missing for the profile's own in the repository; ``SMOKE`` and whatever is not as the notebook
+        has it, with which that is another folder, so that trials never replace published results.
 
     Returns
     -------
@@ -59,22 +60,32 @@ def begin(notebook: str, parameters: Mapping[str, Any]) -> Outputs:
             'PROFILE = "miniworld", and run that cell first.'
         )
     profile = get_profile(parameters["PROFILE"]).name
-    limit = ExperimentOptions.of(parameters.get("OPTIONS") or {}).limit
+    ExperimentOptions.of(parameters.get("OPTIONS") or {})
     undo_skip()
     use_style()
     print(f"Python {platform.python_version()}")
     for package in _SHOWN_PACKAGES:
         print(f"{package} {version(package)}")
-    default = results_dir(profile, smoke=parameters.get("SMOKE", False), limit=limit)
-    folder = Path(parameters.get("RESULTS") or default)
+    folder = Path(parameters.get("RESULTS") or _default_folder(notebook, profile, parameters))
     write_manifest(folder, notebook, Manifest(_settings(parameters)))
     forget_times(folder, notebook)
     return Outputs(folder, notebook)
 
 
+def _default_folder(notebook: str, profile: str, parameters: Mapping[str, Any]) -> Path:
+    """Choose the profile's folder, or one of its own for a trial, which is then said."""
+    trial = trial_name(changed_parameters(notebook, parameters))
+    folder = results_dir(profile, smoke=parameters.get("SMOKE", False), trial=trial)
+    if trial:
+        print(
+            f"A trial, since this is not as the notebook has it: {trial}. Its results go to {readable(folder)}."
+        )
+    return folder
+
+
 def _settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: _portable(value)
+        name: portable(value)
         for name, value in parameters.items()
         if name.isupper()
         and not name.startswith("_")
@@ -97,12 +108,3 @@ def _is_ours(name: str, value: object) -> bool:
     """Tell whether a name was imported from a module of this package."""
     ours = [m for place, m in sys.modules.items() if place.startswith("comc_utils")]
     return any(vars(module).get(name) is value for module in ours if name in vars(module))
-
-
-def _portable(value: Any) -> Any:
-    """Name a file by its last part: where it lies is one machine's matter."""
-    if isinstance(value, dict):
-        return {key: _portable(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_portable(member) for member in value]
-    return Path(value).name if isinstance(value, str) and os.path.isabs(value) else value

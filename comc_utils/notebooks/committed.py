@@ -144,9 +144,9 @@ def compare_with_committed(folder: Path, notebooks: Sequence[str]) -> list[str]:
 
 
 def _committed(folder: Path, notebooks: Sequence[str]) -> dict[str, Any]:
-    held = _git(folder, "ls-tree", "--name-only", "HEAD", "./metrics/").splitlines()
+    held = git(folder, "ls-tree", "--name-only", "HEAD", "./metrics/").splitlines()
     found = {
-        name: json.loads(_git(folder, "show", f"HEAD:./metrics/{name}.json"))
+        name: json.loads(git(folder, "show", f"HEAD:./metrics/{name}.json"))
         for name in notebooks
         if f"metrics/{name}.json" in held
     }
@@ -155,7 +155,25 @@ def _committed(folder: Path, notebooks: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _git(folder: Path, *words: str) -> str:
+def git(folder: Path, *words: str) -> str:
+    """Ask git about a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    words : str
+        The command, for example ``show`` and ``HEAD:./file``.
+
+    Returns
+    -------
+    str
+        What it prints.
+
+    Raises
+    ------
+    CoMCError
+        git is not installed, or has no answer.
+    """
     try:
         ended = subprocess.run(
             ["git", "-C", str(folder), *words], capture_output=True, encoding="utf-8", check=False

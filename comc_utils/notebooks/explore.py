@@ -11,7 +11,6 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython import get_ipython
 from IPython.display import display
 from ipywidgets import HTML, FloatLogSlider, FloatSlider, Image, IntSlider, VBox
 from jaxtyping import Float
@@ -24,7 +23,8 @@ from comc_utils.evaluation.comparison import map_percent
 from comc_utils.experiment import Experiment
 from comc_utils.method.mapping import label_weights
 from comc_utils.method.scores import ScoreComponents
-from comc_utils.notebooks.figures import MAIN, MUTED
+from comc_utils.notebooks.figures.palette import MAIN, MUTED
+from comc_utils.notebooks.outputs import in_front_end
 
 SMALLEST_TAU = 1 / 200
 N_TOP = 3
@@ -40,24 +40,6 @@ class _Scored(NamedTuple):
 
 _Score = Callable[[float, float], _Scored]
 """From alpha and tau."""
-
-
-def in_front_end() -> bool:
-    """Whether a person looks at the running cell, in JupyterLab for example.
-
-    A front end says in its request to execute a cell whether somebody is there to answer an `input()`.
-    JupyterLab says yes; papermill, nbclient, nbconvert and nbval say no. Environment variables would tell
-    less: JupyterLab's are inherited by a headless run that is started from one of its cells.
-
-    Returns
-    -------
-    bool
-        False outside of a kernel, too.
-    """
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return False
-    return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
 
 
 def explore_scores(

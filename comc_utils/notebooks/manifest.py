@@ -17,12 +17,12 @@ class Entry:
 
     Attributes
     ----------
-    kind : {"figure", "table", "metrics", "page"}
+    kind : {"figure", "table", "metrics", "page", "answer"}
     files : list of str
         Relative to the results folder: first what to show (a figure's PNG, a table's CSV), then the same in
-        other forms.
+        other forms; none for an answer.
     caption : str
-        In words; '' for metrics and pages.
+        In words; '' for metrics and pages; of an answer, all of it.
     paper_table : int or None
         Of a table: the number of the paper's own that it stands beside.
     """

@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from comc_utils.errors import CoMCError
+from comc_utils.notebooks.files import read_source
 from comc_utils.notebooks.manifest import Entry, note
 from comc_utils.notebooks.times import note_time
 from comc_utils.store.atomic import atomic_path
+from comc_utils.store.paths import repository_root
 
 if TYPE_CHECKING:
     import pandas as pd
+    from IPython.display import Markdown
     from matplotlib.figure import Figure
 
 STYLE = Path(__file__).parent / "comc.mplstyle"
 """Matplotlib style of every figure."""
 # What stands in the cells with which a notebook is begun anew, perhaps on another profile.
-_BEGINNING = re.compile(r"^PROFILE\s*=|\bbegin\(")
+_BEGINNING = re.compile(r"^PROFILE\s*=|\bbegin\(", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,25 @@ class Outputs:
         self._note("metrics", [file])
         return values
 
-    def skip(self, reason: str) -> None:
-        """Say why the notebook ends here, as its only metric too, and turn the cells that follow into nothing.
+    def answer(self, text: str) -> Markdown:
+        """Note the notebook's answer for the report, and return it to be shown.
 
-        The notebook then ends well wherever it runs: in JupyterLab, under papermill and under nbval. The next
-        `begin` in the same kernel undoes it; cells with it, or with ``PROFILE = ...``, run all the same.
+        Parameters
+        ----------
+        text : str
+            Markdown, as the functions of `answers` give it.
+        """
+        from IPython.display import Markdown
+
+        self._note("answer", [], text)
+        return Markdown(f"**Answer.** {text}")
+
+    def skip(self, reason: str) -> None:
+        """Say why the notebook ends here, as its only metric and its answer too, and pass over its other cells.
+
+        The notebook then ends well wherever it runs: in JupyterLab, under papermill and under nbval. The kernel
+        stays as usable as it was: what is not one of the notebook's own later cells runs, and the next `begin`
+        lets these run again, too.
 
         Parameters
         ----------
@@ -126,10 +143,20 @@ class Outputs:
             A sentence for the reader.
         """
         from IPython import get_ipython
+        from IPython.display import Markdown, display
 
         self.metrics({"skipped": reason})
-        print(reason)
-        get_ipython().input_transformers_cleanup.append(_only_beginnings)
+        display(Markdown(f"**Not asked here.** {reason}"))
+        shell = get_ipython()
+        running = getattr(shell, "get_parent", dict)().get("content", {}).get("code", "")
+        shell.input_transformers_cleanup.append(_PassOver(self._cells_after(running), reason))
+
+    def _cells_after(self, running: str) -> frozenset[str]:
+        """List the sources of the notebook's code cells after the running one, or after the first of all."""
+        path = repository_root() / "notebooks" / f"{self.notebook}.ipynb"
+        cells = ["".join(cell["source"]) for cell in read_source(path)["cells"] if cell["cell_type"] == "code"]
+        first = cells.index(running) + 1 if running in cells else 0
+        return frozenset(cell.strip() for cell in cells[first:] if not _BEGINNING.search(cell))
 
     def time(self, name: str, seconds: float) -> float:
         """Note a time that was measured in this run, and give the one to show.
@@ -159,17 +186,45 @@ class Outputs:
         note(self.folder, self.notebook, Entry(kind, files, caption, paper_table))
 
 
+@dataclass(frozen=True)
+class _PassOver:
+    """Makes nothing of some cells; a person who runs one is told why."""
+
+    cells: frozenset[str]
+    reason: str
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        if "".join(lines).strip() not in self.cells:
+            return lines
+        return [f"print({f'Passed over: {self.reason}'!r})\n"] if in_front_end() else []
+
+
 def undo_skip() -> None:
     """Let all cells of this kernel run again."""
     from IPython import get_ipython
 
     transformers = getattr(get_ipython(), "input_transformers_cleanup", [])
-    while _only_beginnings in transformers:
-        transformers.remove(_only_beginnings)
+    transformers[:] = [t for t in transformers if not isinstance(t, _PassOver)]
 
 
-def _only_beginnings(lines: list[str]) -> list[str]:
-    return lines if any(_BEGINNING.search(line) for line in lines) else []
+def in_front_end() -> bool:
+    """Whether a person looks at the running cell, in JupyterLab for example.
+
+    A front end says in its request to execute a cell whether somebody is there to answer an `input()`.
+    JupyterLab says yes; papermill, nbclient, nbconvert and nbval say no. Environment variables would tell
+    less: JupyterLab's are inherited by a headless run that is started from one of its cells.
+
+    Returns
+    -------
+    bool
+        False outside of a kernel, too.
+    """
+    from IPython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None:
+        return False
+    return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin"))
 
 
 def use_style() -> None:

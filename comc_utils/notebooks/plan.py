@@ -13,6 +13,7 @@ from typing import Any
 
 from comc_utils.errors import CoMCError
 from comc_utils.notebooks.files import declared_parameters, read_source, says
+from comc_utils.notebooks.trials import trial_name
 from comc_utils.options import ExperimentOptions, flags
 from comc_utils.profiles import get_profile
 from comc_utils.store.paths import cache_dir, repository_root, results_dir
@@ -105,8 +106,13 @@ def make_plan(
         raise CoMCError(f"There is no corpus {options['sentences']}; write it first.")
     root = repository_root()
     folder = (Path(notebooks) if notebooks else root / "notebooks").absolute()
-    default = results_dir(profile, smoke=smoke, limit=options.get("limit"))
-    output = (Path(output) if output else default).absolute()
+    paths = _select(folder, only)
+    sources = {path: read_source(path) for path in paths}
+    declared = {path: declared_parameters(sources[path], path.stem) for path in paths}
+    if output is None:
+        changed = {n: v for n, v in parameters.items() if not all(_is_own(n, v, d) for d in declared.values())}
+        output = results_dir(profile, smoke=smoke, trial=trial_name(options | changed))
+    output = Path(output).absolute()
     own = {"PROFILE": profile, "SMOKE": smoke, "RESULTS": os.path.relpath(output, folder)}
     hidden = {
         "results": output,
@@ -125,9 +131,6 @@ def make_plan(
         own["OPTIONS"] = options
         hidden |= {name: Path(value) for name, value in options.items() if _is_path(value)}
 
-    paths = _select(folder, only)
-    sources = {path: read_source(path) for path in paths}
-    declared = {path: declared_parameters(sources[path], path.stem) for path in paths}
     chosen = _assign(declared, own, parameters)
     files = {path: _files_in(chosen[path], parameters) for path in paths}
     shared = [hidden[name] for name in ("data", "weights", "sentences") if name in hidden]
@@ -203,6 +206,11 @@ def _assign(
         | {n: _absolute(_fit(n, v, defaults[n], path.stem)) for n, v in extra.items() if n in defaults}
         for path, defaults in declared.items()
     }
+
+
+def _is_own(name: str, value: Any, defaults: Mapping[str, Any]) -> bool:
+    """Tell whether a notebook has this value by itself, or no such parameter."""
+    return name not in defaults or _fit(name, value, defaults[name], "") == defaults[name]
 
 
 def _fit(name: str, value: Any, example: Any, notebook: str) -> Any:

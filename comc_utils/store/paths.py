@@ -53,7 +53,7 @@ def repository_root() -> Path:
     )
 
 
-def results_dir(profile: str, *, smoke: bool = False, limit: int | None = None) -> Path:
+def results_dir(profile: str, *, smoke: bool = False, trial: str = "") -> Path:
     """Name the folder of a profile's tables, figures, metrics and executed notebooks.
 
     Parameters
@@ -62,14 +62,15 @@ def results_dir(profile: str, *, smoke: bool = False, limit: int | None = None) 
         Name of the profile.
     smoke : bool
         Of a smoke run, whose results never replace full ones.
-    limit : int, optional
-        Of a trial on so many images, whose results do not either.
+    trial : str
+        What was set otherwise than the profile has it, as `notebooks.trials.trial_name` puts it: such results
+        never replace the profile's own either.
 
     Returns
     -------
     Path
         ``results/<profile>`` in the repository, or ``<profile>`` in the folder that the environment
-        variable ``COMC_RESULTS_DIR`` names; with ``-trial-<limit>`` or ``-smoke`` at the end. It may not
+        variable ``COMC_RESULTS_DIR`` names; with ``-trial-<trial>`` or ``-smoke`` at the end. It may not
         exist yet.
 
     Raises
@@ -79,5 +80,4 @@ def results_dir(profile: str, *, smoke: bool = False, limit: int | None = None) 
     """
     folder = os.environ.get("COMC_RESULTS_DIR")
     root = Path(folder).expanduser().absolute() if folder else repository_root() / "results"
-    trial = "" if limit is None else f"-trial-{limit}"
-    return root / f"{profile}{trial}{'-smoke' if smoke else ''}"
+    return root / f"{profile}{f'-trial-{trial}' if trial else ''}{'-smoke' if smoke else ''}"

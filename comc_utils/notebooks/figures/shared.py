@@ -1,4 +1,4 @@
-"""Pictures that more than one notebook draws."""
+"""Parts of figures: images in rows, points with intervals, labels beside lines and points."""
 
 from __future__ import annotations
 
@@ -13,17 +13,8 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from comc_utils.evaluation.claims import Claim, Judgement, Verdict
+from comc_utils.notebooks.figures.palette import ACCENT, LEARNS_FROM, MAIN, MUTED
 
-ACCENT = "#D55E00"
-MAIN = "#0072B2"
-MUTED = "#9a9a9a"
-COLOURS = {
-    "nothing": MUTED,
-    "sentences": ACCENT,
-    "a few labelled images": MAIN,
-    "labelled images of seen classes": "black",
-}
-"""Of methods, by what they learn from."""
 _VERDICT_COLOURS = {Verdict.HOLDS: MAIN, Verdict.FAILS: ACCENT, Verdict.WITHIN_NOISE: MUTED}
 
 _PLACES = (
@@ -66,16 +57,16 @@ def image_grid(
     return figure
 
 
-def bars_with_intervals(
+def dots_with_intervals(
     axis: Axes,
     names: Sequence[str],
     values: Sequence[float],
     lows: Sequence[float],
     highs: Sequence[float],
     *,
-    highlight: Sequence[bool] | None = None,
+    colours: Sequence[str] | None = None,
 ) -> None:
-    """Horizontal bars with 95 % intervals and the value written beside each, the first on top.
+    """A line a name, the first on top: a point with its 95 % interval and the value written beside it.
 
     Parameters
     ----------
@@ -83,18 +74,20 @@ def bars_with_intervals(
     names : sequence of str
     values, lows, highs : sequence of float
         In percent.
-    highlight : sequence of bool, optional
-        Bars to draw in the accent colour.
+    colours : sequence of str, optional
+        Of the points; `palette.MAIN` by default.
     """
     places = np.arange(len(names))[::-1]
-    marked = highlight if highlight is not None else [False] * len(names)
-    axis.barh(places, values, color=[ACCENT if m else MAIN for m in marked], height=0.62)
+    colours = [MAIN] * len(names) if colours is None else list(colours)
     # Lines rather than error bars: a bootstrap interval of few images need not hold the value.
-    axis.hlines(places, lows, highs, color="black", linewidth=1)
-    for place, value, high in zip(places, values, highs, strict=True):
-        axis.text(high, place, f" {value:.1f}", va="center", fontsize=9)
+    axis.hlines(places, lows, highs, color=colours, linewidth=2)
+    axis.scatter(values, places, color=colours, s=30, zorder=3)
+    for place, value in zip(places, values, strict=True):
+        axis.annotate(
+            f"{value:.1f}", (value, place), (0, 6), textcoords="offset points", ha="center", fontsize=8
+        )
     axis.set_yticks(places, names)
-    axis.grid(axis="y", visible=False)
+    axis.set_ylim(-0.6, len(names) - 0.3)
 
 
 def methods_with_intervals(axis: Axes, table: pd.DataFrame, names: Sequence[str]) -> None:
@@ -111,7 +104,7 @@ def methods_with_intervals(axis: Axes, table: pd.DataFrame, names: Sequence[str]
     """
     names = list(names)[::-1]
     for row in table.itertuples():
-        colour, searched = COLOURS[row.learns_from], row.rate == "searched"
+        colour, searched = LEARNS_FROM[row.learns_from], row.rate == "searched"
         y = names.index(row.method) - 0.25 * searched
         axis.hlines(y, row.low, row.high, color=colour, lw=1)
         axis.plot(row.mAP, y, "o", ms=4, color=colour, mfc=colour if searched else "white")

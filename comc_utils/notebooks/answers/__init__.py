@@ -1,0 +1,4 @@
+"""Each notebook's answer in words, from its own metrics: a sentence for each outcome.
+
+A function is named after its notebook and takes what that notebook left; it gives Markdown.
+"""
