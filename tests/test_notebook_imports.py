@@ -1,10 +1,11 @@
-"""Notebooks look thin: few imports, in one cell, short functions, no handling of exceptions."""
+"""Notebooks look thin: short cells, few imports, nothing caught; what they end in is the answer."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 from pathlib import Path
+from statistics import median
 
 import nbformat
 import pytest
@@ -13,7 +14,12 @@ import comc_utils
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 MOST_PLACES, MOST_NAMES, MOST_LINES = 8, 15, 8
+LONGEST_CELL, MEDIAN_CELL = 15, 7
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
 def too_much(cells: list[str]) -> list[str]:
@@ -45,9 +51,31 @@ def too_much(cells: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_thin(path):
-    code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    code = [cell.source for cell in code_cells(path)]
     assert any("import" in cell for cell in code)
     assert too_much(code) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_cells_are_short(path):
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(path)]
+    assert max(lengths) <= LONGEST_CELL
+    assert median(lengths) <= MEDIAN_CELL
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_bookkeeping_is_folded_away_and_the_answer_comes_last(path):
+    *_, metrics, answer = code_cells(path)
+    for cell, tag, begins in ((metrics, "bookkeeping", "metrics = "), (answer, "answer", "outputs.answer(")):
+        assert tag in cell.metadata.get("tags", ()) and cell.metadata.get("jupyter") == {"source_hidden": True}
+        assert f"{begins}" in cell.source
+    assert nbformat.read(path, as_version=4).cells[-1] == answer
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_parameter_is_explained(path):
+    (cell,) = (cell for cell in code_cells(path) if "parameters" in cell.metadata.get("tags", ()))
+    assert [line for line in cell.source.splitlines() if "  # " not in line] == []
 
 
 def test_what_is_not_thin_is_seen():

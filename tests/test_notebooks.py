@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from jupyter_client.manager import start_new_kernel
 from safetensors.torch import load_file
 
 from comc_utils.notebooks.files import INJECTED_TAG, declared_parameters
@@ -71,6 +73,69 @@ def test_runs_on_the_embedded_world(path, smoke_results):
     assert not (smoke_results / "notebooks" / f"{path.stem}.failed.ipynb").exists()
     executed = (smoke_results / "notebooks" / path.name).read_text(encoding="utf-8")
     assert not ABSOLUTE_PATH.search(executed)
+
+
+@pytest.fixture
+def kernel():
+    """Give a kernel in the folder of the notebooks, as JupyterLab starts it."""
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(TESTS.parent / "notebooks"))
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def run_all_cells(client, path: Path, **parameters: object) -> str:
+    """Run a notebook's cells as they stand, and give what they put out as text."""
+    shown: list[str] = []
+
+    def note(message: dict) -> None:
+        content = message["content"]
+        shown.append(content.get("text") or content.get("data", {}).get("text/markdown", ""))
+        shown.extend(content.get("traceback", ()))
+
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            client.execute_interactive(cell.source, output_hook=note, timeout=300)
+            if "parameters" in cell.metadata.get("tags", ()):
+                given = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+                client.execute_interactive(given, output_hook=note, timeout=300)
+    return "".join(shown)
+
+
+def test_a_kernel_that_passed_over_cells_runs_them_for_another_profile(kernel, tmp_path):
+    path = TESTS.parent / "notebooks" / "09_backbones.ipynb"
+    given = {"SMOKE": True, "RESULTS": str(tmp_path), "DATA": str(tmp_path)}
+    first = run_all_cells(kernel, path, PROFILE="coco500", **given)
+    assert "**Not asked here.**" in first and "**Answer.**" not in first
+    own: list[dict] = []
+    kernel.execute_interactive("print(6 * 7); 1 / 0", output_hook=own.append, timeout=60)
+    assert any(message["content"].get("text") == "42\n" for message in own)
+    assert any(message["content"].get("ename") == "ZeroDivisionError" for message in own)
+    second = run_all_cells(kernel, path, PROFILE="miniworld", **given | {"DATA": None})
+    assert "**Answer.**" in second and "Not asked" not in second
+
+
+def test_playing_leaves_the_published_results_alone(tmp_path):
+    checkout = tmp_path / "checkout"
+    subprocess.run(["git", "clone", "--quiet", str(TESTS.parent), str(checkout)], check=True)
+    for path in (NOTEBOOKS[5], NOTEBOOKS[5].parents[1] / "comc_utils"):  # as they are now, committed or not
+        there = checkout / path.relative_to(TESTS.parent)
+        shutil.copytree(path, there, dirs_exist_ok=True) if path.is_dir() else shutil.copy(path, there)
+    subprocess.run(["git", "-C", str(checkout), "add", "--all"], check=True)
+    you = ["-c", "user.name=you", "-c", "user.email=you@example.org"]
+    committing = ["git", "-C", str(checkout), *you, "commit", "--quiet", "--allow-empty", "--message", "now"]
+    subprocess.run(committing, check=True)
+    command = [sys.executable, "-m", "papermill", "05_alpha_sweep.ipynb", str(tmp_path / "out.ipynb")]
+    command += ["-p", "SEED", "1", "-p", "SMOKE", "True", "--log-output"]
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    ran = subprocess.run(
+        command, cwd=checkout / "notebooks", env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Its results go to" in ran.stderr and "miniworld-trial-SEED-1-smoke" in ran.stderr
+    assert (checkout / "results" / "miniworld-trial-SEED-1-smoke" / "metrics" / "05_alpha_sweep.json").exists()
+    status = ["git", "-C", str(checkout), "status", "--porcelain"]
+    assert subprocess.run(status, capture_output=True, text=True, check=True).stdout == ""
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def clean_notebook(notebook: NotebookNode, folders: Mapping[str, Path]) -> None:
     """Leave in an executed notebook what a second run on another machine would give again.
 
     Time stamps, execution times, the interpreter's version, progress bars, widgets and absolute
-    paths go; sources, outputs, execution counts and tags stay.
+    paths go; sources, outputs, execution counts, tags and what is folded away stay.
 
     Parameters
     ----------
@@ -142,7 +142,9 @@ def clean_notebook(notebook: NotebookNode, folders: Mapping[str, Path]) -> None:
     hide = _path_hider(folders)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        # Tags, and what JupyterLab folds away.
+        kept = {key: cell.metadata[key] for key in ("tags", "jupyter") if cell.metadata.get(key)}
+        cell.metadata = nbformat.from_dict(kept)
         if INJECTED_TAG in tags:
             cell.id = INJECTED_TAG  # papermill draws another one in each run
             cell.source = hide(cell.source)
