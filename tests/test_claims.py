@@ -12,6 +12,7 @@ import pytest
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.claims import CLAIMS, MARGIN, Claim, Verdict, judge
 from comc_utils.evaluation.comparison import Comparison
+from comc_utils.evaluation.groups import is_known
 from comc_utils.evaluation.rules import NoEvidenceError
 
 CLAIM = {claim.identifier: claim for claim in CLAIMS}
@@ -250,6 +251,24 @@ def test_no_group_can_be_renamed_unnoticed(claim, group):
     comparisons[f"{group} in other words"] = comparisons.pop(group)
     with pytest.raises(CoMCError, match=f"{claim.identifier} .*{group} in other words"):
         judge(claim, metrics)
+
+
+@pytest.mark.parametrize(
+    "name", ["CoMC over in other words", "better backbones", "zero-shot over prompts, searched rates"]
+)
+def test_a_name_that_nobody_knows_is_noticed_where_all_else_is_missing(name):
+    for claim in (
+        claim for claim in CLAIMS if claim.identifier != "best-alpha-inside"
+    ):  # asks for a number first
+        metrics = {claim.notebook: {"comparisons": {name: {"CoMC": comparison(1.0)}}}}
+        with pytest.raises(CoMCError, match=f"{claim.identifier} "):
+            judge(claim, metrics)
+
+
+def test_every_published_group_has_a_known_name():
+    for profile in ("miniworld", "coco500"):
+        for metrics in committed_metrics(profile).values():
+            assert [group for group in metrics.get("comparisons", {}) if not is_known(group)] == []
 
 
 def test_what_cannot_be_tested_without_towers_is_no_error():

@@ -23,7 +23,7 @@ from typing import Any
 
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.claims_of_the_paper import CLAIMS
-from comc_utils.evaluation.groups import EQUAL_STEPS, PAPER_PRESET
+from comc_utils.evaluation.groups import EQUAL_STEPS, PAPER_PRESET, is_known
 from comc_utils.evaluation.rules import MARGIN, Claim, Finding, NoEvidenceError, Rule, Verdict
 
 __all__ = ["CLAIMS", "MARGIN", "Claim", "Judgement", "Metrics", "Verdict", "judge"]
@@ -82,7 +82,8 @@ def judge(claim: Claim, metrics: Metrics) -> Judgement:
     Raises
     ------
     CoMCError
-        Comparisons are missing although what they need is there: a notebook calls its group otherwise.
+        Comparisons are missing although what they need is there, or beside a group of a name that `groups` does
+        not know: a notebook calls its group otherwise.
     """
     rule, values = claim.rule, metrics.get(claim.notebook, {})
     try:
@@ -92,7 +93,8 @@ def judge(claim: Claim, metrics: Metrics) -> Judgement:
             raise NoEvidenceError(f"Notebook {claim.notebook} was skipped: {values['skipped']}")
         findings = rule.findings(values)
     except NoEvidenceError as missing:
-        if missing.unmet and all(_is_there(need, metrics) for need in missing.unmet.needs):
+        unknown = not all(map(is_known, values.get("comparisons", {})))
+        if missing.unmet and (unknown or all(_is_there(need, metrics) for need in missing.unmet.needs)):
             known = ", ".join(f'"{group}"' for group in values.get("comparisons", {})) or "none"
             raise CoMCError(
                 f'The claim {claim.identifier} rests on the comparisons "{missing.unmet.group}" of notebook '

@@ -47,6 +47,14 @@ def zero_shot_over(method: str) -> str:
     return f"zero-shot over {method}"
 
 
+def is_known(group: str) -> bool:
+    """Whether a group has a name of this module, whatever its ending: any other name is a slip."""
+    plain = {value for name, value in globals().items() if name.isupper() and isinstance(value, str)}
+    plain |= {comc_over(method) for method in ("Zero-shot CLIP", "CLIP-DPT", "TaI-DPT")}
+    plain |= {zero_shot_over(method) for method in ("linear probe", "CoOp", "CoOp-DPT")}
+    return group.split(", ")[0] in plain
+
+
 def elsewhere(where: str, usual: str) -> str:
     """Build the ending of a group that was measured with another preset or backbone, or on other images.
 
