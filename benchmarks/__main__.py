@@ -21,7 +21,7 @@ import pandas as pd
 
 from benchmarks.growth import grow
 from benchmarks.paired import Case, measure
-from comc_utils.notebooks.figures import MAIN
+from comc_utils.notebooks.figures.palette import MAIN, MUTED
 from comc_utils.notebooks.outputs import use_style
 
 MODULES = (
@@ -56,7 +56,7 @@ def run_one(module: str, index: int, path: Path) -> None:
 
 
 def draw(growth: pd.DataFrame) -> plt.Figure:
-    """Draw time over number, both logarithmic, a panel for each curve."""
+    """Draw time over number, both logarithmic, a panel for each curve, beside growth in proportion."""
     curves = growth.groupby(["what", "grows"], sort=False)
     figure, axes = plt.subplots(2, 3, figsize=(6.4, 4.0))
     for axis, ((what, grows), curve) in zip(axes.flat, curves, strict=True):
@@ -64,9 +64,17 @@ def draw(growth: pd.DataFrame) -> plt.Figure:
         axis.set(title=what, xlabel=grows)
         ticks = [curve.number.iloc[0], curve.number.iloc[-1]]
         axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        in_proportion = curve.seconds.iloc[0] * curve.number / curve.number.iloc[0]
+        axis.plot(curve.number, in_proportion, ":", color=MUTED, lw=1)
+        low, high = min(curve.seconds) / 1.3, 1.3 * max(*curve.seconds, *in_proportion)
+        steps = [step * 10.0**power for power in range(-4, 3) for step in (1, 3)]
+        ticks = [tick for tick in steps if low <= tick <= high]
+        axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
+        axis.set_ylim(low, high)
         axis.minorticks_off()
     for axis in axes[:, 0]:
         axis.set_ylabel("seconds")
+    figure.supxlabel("dotted: twice the number, twice the time", fontsize=8, color=MUTED)
     return figure
 
 
