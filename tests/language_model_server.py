@@ -120,8 +120,9 @@ class LanguageModelServer:
             self.send(handler, 200, f'{{"note": "{echo}", "choices": [{{"mess')
         elif fault == "error in 200":
             self.send(handler, 200, error)
-        elif fault == "empty":
-            completion = {"choices": [{"message": {"content": " "}, "finish_reason": "length"}]}
+        elif fault in ("empty", "silent"):
+            reason = "length" if fault == "empty" else "stop"
+            completion = {"choices": [{"message": {"content": " "}, "finish_reason": reason}]}
             self.send(handler, 200, json.dumps(completion))
         elif fault == "broke":
             body = {"error": {"message": "No credit left", "code": "insufficient_quota"}}

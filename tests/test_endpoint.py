@@ -94,7 +94,7 @@ def test_key_of_another_variable(server: LanguageModelServer, monkeypatch: pytes
         ("half", "connection failed"),
         ("cut JSON", "is not JSON"),
         ("error in 200", "answered with an error"),
-        ("empty", "is empty"),
+        ("silent", "is empty"),
     ],
 )
 def test_passing_fault(server: LanguageModelServer, endpoint: Endpoint, fault: str, message: str) -> None:
@@ -102,7 +102,7 @@ def test_passing_fault(server: LanguageModelServer, endpoint: Endpoint, fault: s
     with pytest.raises(PassingFaultError, match=message) as caught:
         endpoint.ask([PROMPT], seeds=[0])
     assert len(server.requests) == 1  # whoever counts requests tries again, not the client
-    assert (caught.value.answer is not None) == (fault == "empty")
+    assert (caught.value.answer is not None) == (fault == "silent")
 
 
 @pytest.mark.parametrize(

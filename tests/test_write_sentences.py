@@ -227,7 +227,7 @@ def test_prompt_without_an_answer_does_not_stop_the_others(tmp_path: Path) -> No
 
     outcome = write(Scripted(silent), tmp_path, 3, patience=replace(SOON, tries=4))
     assert outcome.sentences == 2
-    assert outcome.report.answers["empty"] == 1
+    assert outcome.report.answers["tokens used up before the answer"] == 1
     assert outcome.requests == 6
     assert outcome.tokens == 2 * 20 + 4 * 7
     assert journal_lines(tmp_path / "c.jsonl")[1]["tokens"] == 4 * 7
