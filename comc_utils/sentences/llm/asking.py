@@ -28,9 +28,6 @@ from comc_utils.sentences.llm.cleaning import CleaningPolicy, needs_another_answ
 from comc_utils.sentences.llm.journal import Journal
 from comc_utils.sentences.llm.watch import FIRST_LOOK, WINDOW, look_at
 
-_EMPTY_IN_A_ROW = 20
-"""So many answers without a word, one after the other, are no accident."""
-
 
 @dataclass(frozen=True)
 class Budget:
@@ -175,7 +172,6 @@ class Asker:
     stopped_by: str = field(default="", init=False)
     _looked_at: int = field(default=0, init=False)
     _failure: CoMCError | None = field(default=None, init=False)
-    _empty_in_a_row: int = field(default=0, init=False)
     _last_fault: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
@@ -260,17 +256,10 @@ class Asker:
                 self._stop.set()
         self.journal.append(answers)
         for answered in answers:
-            self._empty_in_a_row = 0 if answered.answer.strip() else self._empty_in_a_row + 1
             if self._again(answered):
                 queue.append(self._question(answered.index, answered.attempt + 1))
             else:
                 bar.update()
-        if self._empty_in_a_row >= _EMPTY_IN_A_ROW and not self.force:
-            self._failure = self._failure or CoMCError(
-                f"The last {self._empty_in_a_row} answers of {self.model.name} were empty. A model that "
-                "reasons first needs a larger --max-tokens."
-            )
-            self._stop.set()
         self._look()
         # Shown when the bar is drawn next; drawing it for every answer would take longer than asking.
         bar.set_postfix_str(
@@ -292,7 +281,8 @@ class Asker:
         if look.is_bad and not self.force:
             self._failure = CoMCError(
                 f"{look.unusable} of the last {size} answers of {self.model.name} are of no use, so nothing "
-                f"more is asked: {look.remedy()}. With other settings give another --to; --force goes on with these."
+                f"more is asked: {look.remedy()}. With other settings give another --to; --force goes on "
+                "with these."
             )
             self._stop.set()
 

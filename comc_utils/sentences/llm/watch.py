@@ -69,9 +69,10 @@ class Look:
         """What to do about answers of which most are unusable."""
         fate = next((fate for fate, _ in self.counts.most_common() if fate not in _USABLE), EMPTY)
         if fate in (REASONING, USED_UP, EMPTY) or (fate == CUT_SHORT and 2 * self.cut > self.counts.total()):
+            switch = '{"chat_template_kwargs": {"enable_thinking": false}}'
             return (
                 "the model reasons before it answers, or is cut off: raise --max-tokens, or switch its "
-                'reasoning off, for example by --options \'{"chat_template_kwargs": {"enable_thinking": false}}\''
+                f"reasoning off, for example by --options '{switch}'"
             )
         return {
             STRUCTURED: "leave response_format and the like out of --options, or take another --model",
