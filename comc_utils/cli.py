@@ -173,6 +173,9 @@ def _write_sentences_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=int, default=40, metavar="N", help="longest answer (default: 40)")
     parser.add_argument("--max-requests", type=int, metavar="N", help="budget, over all runs")
     parser.add_argument("--max-tokens-total", type=int, metavar="N", help="budget, over all runs")
+    parser.add_argument(
+        "--force", action="store_true", help="go on where most of the answers looked at are unusable"
+    )
 
     endpoint = parser.add_argument_group("endpoint")
     endpoint.add_argument(
@@ -258,6 +261,7 @@ def _write_sentences(arguments: argparse.Namespace) -> int:
             policy=policy,
             budget=Budget(arguments.max_requests, arguments.max_tokens_total),
             patience=Patience(arguments.tries, arguments.first_wait),
+            force=arguments.force,
         )
     print(describe(outcome, arguments.to))
     return 0

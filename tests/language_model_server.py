@@ -17,12 +17,15 @@ FAULTS = ("429", "500", "hang", "html", "no choices", "half")
 class LanguageModelServer:
     """Answers each prompt with a sentence that names its labels, unless a fault is due.
 
-    `fault(number)` names the fault of a request, '' for none; `answer(prompt, number)` gives the text.
+    `fault(number)` names the fault of a request, or is the body of its refusal; '' for none;
+    `answer(prompt, number)` gives the text.
     """
 
     def __init__(self) -> None:
-        self.fault: Callable[[int], str] = lambda number: ""
+        self.fault: Callable[[int], str | dict[str, Any]] = lambda number: ""
         self.answer: Callable[[str, int], str] = sentence
+        # Where it is set, the whole message and why it ended.
+        self.message: Callable[[str, int], tuple[dict[str, Any], str]] | None = None
         self.reports_usage = True
         self.seconds = 0.0
         self.headers: dict[str, str] = {}
@@ -91,6 +94,9 @@ class LanguageModelServer:
         handler.wfile.write(content)
 
     def _completion(self, body: dict[str, Any], prompt: str, number: int) -> dict[str, Any]:
+        if self.message is not None:
+            message, reason = self.message(prompt, number)
+            return {"choices": [{"message": message, "finish_reason": reason}], "usage": {"total_tokens": 30}}
         text = self.answer(prompt, number)
         message = {"text": text} if "prompt" in body else {"message": {"content": text}}
         completion = {"choices": [message | {"finish_reason": "stop"}]}
@@ -98,7 +104,10 @@ class LanguageModelServer:
             completion["usage"] = {"total_tokens": 30}
         return completion
 
-    def _fail(self, handler: BaseHTTPRequestHandler, fault: str) -> None:
+    def _fail(self, handler: BaseHTTPRequestHandler, fault: str | dict[str, Any]) -> None:
+        if isinstance(fault, dict):
+            self.send(handler, fault["error"]["status"], json.dumps(fault))
+            return
         # Servers like to repeat what they were sent.
         echo = f"You sent {handler.headers['Authorization']}"
         error = json.dumps({"error": {"message": echo}})
@@ -120,8 +129,9 @@ class LanguageModelServer:
             self.send(handler, 200, f'{{"note": "{echo}", "choices": [{{"mess')
         elif fault == "error in 200":
             self.send(handler, 200, error)
-        elif fault == "empty":
-            completion = {"choices": [{"message": {"content": " "}, "finish_reason": "length"}]}
+        elif fault in ("empty", "silent"):
+            reason = "length" if fault == "empty" else "stop"
+            completion = {"choices": [{"message": {"content": " "}, "finish_reason": reason}]}
             self.send(handler, 200, json.dumps(completion))
         elif fault == "broke":
             body = {"error": {"message": "No credit left", "code": "insufficient_quota"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import traceback
@@ -94,7 +95,7 @@ def test_key_of_another_variable(server: LanguageModelServer, monkeypatch: pytes
         ("half", "connection failed"),
         ("cut JSON", "is not JSON"),
         ("error in 200", "answered with an error"),
-        ("empty", "is empty"),
+        ("silent", "is empty"),
     ],
 )
 def test_passing_fault(server: LanguageModelServer, endpoint: Endpoint, fault: str, message: str) -> None:
@@ -102,7 +103,7 @@ def test_passing_fault(server: LanguageModelServer, endpoint: Endpoint, fault: s
     with pytest.raises(PassingFaultError, match=message) as caught:
         endpoint.ask([PROMPT], seeds=[0])
     assert len(server.requests) == 1  # whoever counts requests tries again, not the client
-    assert (caught.value.answer is not None) == (fault == "empty")
+    assert (caught.value.answer is not None) == (fault == "silent")
 
 
 @pytest.mark.parametrize(
@@ -191,6 +192,9 @@ def test_answer_that_repeats_the_key(server: LanguageModelServer, endpoint: Endp
     [
         ({"content": [{"type": "text", "text": "A dog"}, {"text": " runs."}]}, "A dog runs."),
         ({"content": None, "refusal": "I cannot do that."}, "I cannot do that."),
+        ({"content": [{"type": "text", "text": None}, {"type": "text", "text": "A dog runs."}]}, "A dog runs."),
+        ({"content": [{"type": "thinking", "text": "Hm"}, {"type": "text", "text": "A dog."}]}, "A dog."),
+        ({"content": "A dog.", "reasoning": "Hm", "thinking": "Hm"}, "A dog."),
     ],
 )
 def test_unusual_messages(server: LanguageModelServer, endpoint: Endpoint, message: dict, text: str) -> None:
@@ -240,3 +244,74 @@ def test_key_among_the_options(server: LanguageModelServer) -> None:
 def test_wrong_arguments(server: LanguageModelServer, arguments: dict) -> None:
     with pytest.raises(CoMCError, match="choose|ask for"):
         Endpoint("tiny", base_url=server.url, **arguments)
+
+
+FILTERED = {"error": {"message": "The response was filtered", "code": "content_filter", "status": 400}}
+
+
+def test_an_instruction_that_a_filter_refuses_is_an_answer_of_its_own(
+    server: LanguageModelServer, endpoint: Endpoint
+) -> None:
+    server.fault = lambda number: FILTERED
+    (answer,) = endpoint.ask([PROMPT], seeds=[0])
+    assert (answer.text, answer.stopped_by) == ("", "content_filter")
+    server.fault = lambda number: ""
+    server.message = lambda prompt, number: ({"content": None}, "content_filter")
+    (answer,) = endpoint.ask([PROMPT], seeds=[0])
+    assert (answer.text, answer.stopped_by) == ("", "content_filter")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (402, {"error": {"message": "Insufficient Balance"}}, "HTTP 402 .Insufficient Balance.*--key-variable"),
+        (400, [{"error": {"code": 400, "message": "Bad key of Google's"}}], "HTTP 400 .Bad key of Google's"),
+        (200, {"error": {"code": 401, "message": "No such user"}}, "No such user.*OPENAI_API_KEY"),
+        (200, [{"error": {"code": "402", "message": "Add credits"}}], "Add credits.*used up"),
+        (400, {"error": {"message": "Only stream=true is supported"}}, "Only stream=true.*\"stream\": true"),
+        (400, {"message": "Use 'max_completion_tokens' instead"}, "max_completion_tokens. instead.*null"),
+    ],
+)  # fmt: skip
+def test_a_refusal_has_the_servers_words_and_a_remedy_that_fits(
+    server: LanguageModelServer, endpoint: Endpoint, status: int, body: object, message: str
+) -> None:
+    server.handle = lambda handler: (
+        handler.rfile.read(int(handler.headers["Content-Length"])),
+        server.send(handler, status, json.dumps(body)),
+    )
+    with pytest.raises(CoMCError, match=message):
+        endpoint.ask([PROMPT], seeds=[0])
+
+
+def test_a_server_that_streams_is_read_to_its_end(server: LanguageModelServer, endpoint: Endpoint) -> None:
+    pieces = [{"role": "assistant", "content": None}, {"reasoning_content": "Hm"}]
+    pieces += [{"content": "A dog"}, {"content": " runs."}]
+    events = [{"choices": [{"delta": piece, "finish_reason": None}]} for piece in pieces]
+    events += [
+        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": {"total_tokens": 9}},
+    ]
+    body = ": hello\n\n" + "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    server.handle = lambda handler: (
+        handler.rfile.read(int(handler.headers["Content-Length"])),
+        server.send(handler, 200, body, "text/event-stream"),
+    )
+    (answer,) = endpoint.ask([PROMPT], seeds=[0])
+    assert (answer.text, answer.stopped_by, answer.tokens) == ("A dog runs.", "stop", 9)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"ALL_PROXY": "socks5://127.0.0.1:9"}, "ALL_PROXY.*unset it.*httpx.socks"),
+        ({"HTTPS_PROXY": "gopher://127.0.0.1:9"}, "HTTPS_PROXY.*unset it"),
+        ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "/nowhere/ca.pem cannot be read.*SSL_CERT_FILE"),
+    ],
+)
+def test_an_environment_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CoMCError, match=message):
+        Endpoint("tiny", base_url="https://localhost:9/v1")

@@ -31,7 +31,7 @@ FLOORS = (
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MOST_FILES, MOST_FOLDERS, MOST_LINES_A_FILE = 8, 11, 450
 # 10,000 for the house as it was rebuilt; since then the drawing that stood in notebooks, and their answers.
-MOST_CODE = 11_200
+MOST_CODE = 11_400
 DATA_FILES = {"miniworld/drawings.py"}
 NOT_CODE = (
     tokenize.COMMENT,

@@ -227,7 +227,7 @@ def test_prompt_without_an_answer_does_not_stop_the_others(tmp_path: Path) -> No
 
     outcome = write(Scripted(silent), tmp_path, 3, patience=replace(SOON, tries=4))
     assert outcome.sentences == 2
-    assert outcome.report.answers["empty"] == 1
+    assert outcome.report.answers["tokens used up before the answer"] == 1
     assert outcome.requests == 6
     assert outcome.tokens == 2 * 20 + 4 * 7
     assert journal_lines(tmp_path / "c.jsonl")[1]["tokens"] == 4 * 7
@@ -237,7 +237,7 @@ def test_model_that_says_nothing_at_all(tmp_path: Path) -> None:
     def silent(prompt: str, number: int) -> Answer:
         raise PassingFaultError("The answer is empty", answer=Answer("", "length", 7))
 
-    with pytest.raises(CoMCError, match="last 20 answers of scripted were empty.*--max-tokens"):
+    with pytest.raises(CoMCError, match="20 of the last 20 answers of scripted are of no use.*--max-tokens"):
         write(Scripted(silent), tmp_path, 100, patience=replace(SOON, tries=1))
     assert len(journal_lines(tmp_path / "c.jsonl")) == 20
 
@@ -510,6 +510,34 @@ def test_wrong_options_end_with_a_message(
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
+
+
+def test_an_instruction_that_a_filter_refuses_does_not_end_the_run(
+    server: LanguageModelServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = {"error": {"message": "filtered", "code": "content_filter", "status": 400}}
+    server.fault = lambda number: refused if number == 3 else ""
+    assert main(words(server, tmp_path / "c.jsonl", 30)) == 0
+    assert len(read_corpus(tmp_path / "c.jsonl")) == 29
+    assert "1  refused by the server's content filter" in capsys.readouterr().out
+    assert main(words(server, tmp_path / "c.jsonl", 30)) == 0  # and is not asked again
+    assert len(server.requests) == 30
+
+
+def test_what_cannot_be_written_is_found_before_the_first_request(
+    server: LanguageModelServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "c.cleaning.jsonl").mkdir()
+    for path, message in (
+        (tmp_path / "file" / "c.jsonl", "Nothing can be written to"),
+        (tmp_path / "folder.jsonl", "is a folder; give the name of a file with --to"),
+        (tmp_path / "c.jsonl", "c.cleaning.jsonl is a folder"),
+    ):
+        assert main(words(server, path, 30)) == 2
+        assert message in capsys.readouterr().err
+    assert server.requests == []
 
 
 def test_options_of_the_request_reach_the_server(

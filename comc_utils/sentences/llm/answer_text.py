@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from comc_utils.sentences.llm.reasoning import is_musing, without_reasoning
 
 EMPTY = "empty"
 PREAMBLE = "greeting or announcement"
@@ -18,6 +20,7 @@ FOREIGN_LANGUAGE = "other language"
 TOO_SHORT = "too short"
 TOO_LONG = "too long"
 REFERS_BACK = "refers back to another sentence"
+STRUCTURED = "structured data instead of text"
 
 BESIDE_THE_POINT = (EMPTY, PREAMBLE, REMARK, HEADING, REASONING, ECHO, REFERS_BACK)
 """Fates of pieces that say nothing about why an answer has no sentence, where another piece does."""
@@ -72,7 +75,7 @@ _REMARK = re.compile(
     re.I,
 )
 _BACK = re.compile(r"(?:they|it|its|it's|he|she|his|her|their|them|these|those|both|all of them)\b", re.I)
-_THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.S | re.I)
+_STRUCTURED = re.compile(r"\A\s*(?:```\w*\s*)?(?:\{\s*[\"'\u201c}]|\[\s*[\"'{\[\u201c]|<\?xml\b)")
 _SPECIAL_TOKEN = re.compile(
     r"<\|[^|<>]{1,40}\|>|</?s>|\[/?INST\]|<(?:pad|unk|eos|bos)>|</?[a-z]{1,12}\s*/?>", re.I
 )
@@ -132,7 +135,9 @@ class Fragment:
     repairs: tuple[str, ...] = ()
 
 
-def split_answer(answer: str, *, instruction: str = "", split: bool = True) -> list[Fragment]:
+def split_answer(
+    answer: str, *, instruction: str = "", split: bool = True, ended: bool = True
+) -> list[Fragment]:
     """Take an answer apart into sentences, or numbered texts, and the rest.
 
     Parameters
@@ -142,6 +147,8 @@ def split_answer(answer: str, *, instruction: str = "", split: bool = True) -> l
         What was asked.
     split : bool
         Whether several sentences in a row are pieces each.
+    ended : bool
+        Whether the model ended by itself.
 
     Returns
     -------
@@ -149,18 +156,34 @@ def split_answer(answer: str, *, instruction: str = "", split: bool = True) -> l
         In the answer's order.
     """
     fragments = []
-    body = _THINKING.sub("\n", answer)
-    if body != answer:
-        fragments.append(Fragment("<think>", "", REASONING))
+    body = without_reasoning(answer)
+    if len(body) < len(answer):
+        fragments.append(Fragment("(reasoning)", "", REASONING))
+    if _STRUCTURED.match(body):
+        return [*fragments, Fragment(body.strip(), "", STRUCTURED)]
     if instruction and instruction.casefold() in body.casefold():
         start = body.casefold().index(instruction.casefold())
         fragments.append(Fragment(instruction, "", ECHO))
         # A mark behind it belongs to it.
         body = body[:start] + "\n" + body[start + len(instruction) :].lstrip(" .:!?\"'")
-    for line in re.split(r"[\r\n\u2028\u2029\x85\v\f]+|\\n", body):
-        if line.strip():
-            fragments += _read_line(line.strip(), instruction, split)
+    lines = [line.strip() for line in re.split(r"[\r\n\u2028\u2029\x85\v\f]+|\\n", body) if line.strip()]
+    read = [_read_line(line, instruction, split) for line in lines]
+    fragments += _without_musings(read, ended) if split else [part for parts in read for part in parts]
     return fragments or [Fragment("", "", EMPTY)]
+
+
+def _without_musings(lines: list[list[Fragment]], ended: bool) -> list[Fragment]:
+    """Mark as reasoning what a model says to itself before it answers, where no mark tells the two apart.
+
+    What follows on a line of its own is the answer, if the model ended; of the rest nobody can tell.
+    """
+    parts = [(number, part) for number, line in enumerate(lines) for part in line]
+    first = next((part for _, part in parts if part.fate not in (PREAMBLE, HEADING, ECHO)), None)
+    if first is None or first.fate != REASONING:
+        # Said behind a sentence it is a remark.
+        return [replace(part, fate=REMARK) if part.fate == REASONING else part for _, part in parts]
+    last = max(number for number, part in parts if part.fate == REASONING)
+    return [part if number > last and ended else replace(part, fate=REASONING) for number, part in parts]
 
 
 def objection(text: str, *, min_words: int, max_words: int, max_foreign_share: float) -> str:
@@ -225,7 +248,9 @@ def _classify(item: str, part: str, repairs: tuple[str, ...], instruction: str, 
     if not any(char.isalpha() for char in text):
         return Fragment(raw, "", HEADING, repairs)
     fate = ""
-    if _REFUSAL.search(text):
+    if is_musing(text):
+        fate = REASONING
+    elif _REFUSAL.search(text):
         fate = REFUSAL
     elif _is_echo(text, instruction):
         fate = ECHO

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+LENGTH = "length"
+CONTENT_FILTER = "content_filter"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -16,7 +19,8 @@ class Answer:
     text : str
         As it came; empty where the model said nothing.
     stopped_by : str
-        "stop" where it ended by itself, "length" where its tokens were used up, '' if unknown.
+        "stop" where it ended by itself, `LENGTH` where its tokens were used up, `CONTENT_FILTER` where the
+        server refused the instruction or the answer, '' if unknown.
     tokens : int or None
         Tokens of instruction and answer together, None where the server does not say.
     """

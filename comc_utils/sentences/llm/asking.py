@@ -26,9 +26,7 @@ from comc_utils.sentences.labels import LabelSet
 from comc_utils.sentences.llm.answers import Answer, Answered, LanguageModel, PassingFaultError
 from comc_utils.sentences.llm.cleaning import CleaningPolicy, needs_another_answer
 from comc_utils.sentences.llm.journal import Journal
-
-_EMPTY_IN_A_ROW = 20
-"""So many answers without a word, one after the other, are no accident."""
+from comc_utils.sentences.llm.watch import FIRST_LOOK, WINDOW, look_at
 
 
 @dataclass(frozen=True)
@@ -154,6 +152,8 @@ class Asker:
         Decides whether an answer will do.
     budget : Budget
     patience : Patience
+    force : bool
+        Whether to go on where most answers are unusable.
     meter : _Meter
         What was spent so far.
     stopped_by : str
@@ -168,9 +168,10 @@ class Asker:
     policy: CleaningPolicy
     budget: Budget
     patience: Patience
+    force: bool = False
     stopped_by: str = field(default="", init=False)
+    _looked_at: int = field(default=0, init=False)
     _failure: CoMCError | None = field(default=None, init=False)
-    _empty_in_a_row: int = field(default=0, init=False)
     _last_fault: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
@@ -202,7 +203,11 @@ class Asker:
     def run(self, *, progress: bool) -> None:
         """Ask until all is answered, the budget is spent or the model refuses."""
         queue = deque(self.questions())
-        running: set[Future[list[Answered] | None]] = set()
+        running: dict[Future[list[Answered] | None], int] = {}  # and of how many questions each is
+        if queue:
+            self._look()
+        if self._failure is not None:
+            raise self._failure
         with (
             ThreadPoolExecutor(self.model.concurrency) as pool,
             tqdm(
@@ -216,11 +221,16 @@ class Asker:
             try:
                 while running or (queue and not self._stop.is_set()):
                     while queue and len(running) < self.model.concurrency and not self._stop.is_set():
-                        size = min(self.model.batch_size, len(queue))
-                        batch = [queue.popleft() for _ in range(size)]
-                        running.add(pool.submit(self._answer, batch))
+                        if (
+                            not self._looked_at
+                            and len(self.journal.answered) + sum(running.values()) >= FIRST_LOOK
+                        ):
+                            break  # no more than are looked at
+                        batch = [queue.popleft() for _ in range(min(self.model.batch_size, len(queue)))]
+                        running[pool.submit(self._answer, batch)] = len(batch)
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    running -= done
+                    for future in done:
+                        del running[future]
                     self._collect(done, queue, bar)
             except BaseException:
                 # Ctrl-C: what is under way is paid for, so it is waited for and kept.
@@ -246,23 +256,35 @@ class Asker:
                 self._stop.set()
         self.journal.append(answers)
         for answered in answers:
-            self._empty_in_a_row = 0 if answered.answer.strip() else self._empty_in_a_row + 1
             if self._again(answered):
                 queue.append(self._question(answered.index, answered.attempt + 1))
             else:
                 bar.update()
-        if self._empty_in_a_row >= _EMPTY_IN_A_ROW:
-            self._failure = self._failure or CoMCError(
-                f"The last {self._empty_in_a_row} answers of {self.model.name} were empty. A model that "
-                "reasons first needs a larger --max-tokens."
-            )
-            self._stop.set()
+        self._look()
         # Shown when the bar is drawn next; drawing it for every answer would take longer than asking.
         bar.set_postfix_str(
             f"{self.meter.requests} requests, {self.meter.tokens} tokens"
             + (f", last fault: {self._last_fault[:60]}" if self._last_fault else ""),
             refresh=False,
         )
+
+    def _look(self) -> None:
+        """Stop the run where most of the last answers are unusable: at the first of them, and now and then."""
+        n, is_first = len(self.journal.answered), not self._looked_at
+        if n - self._looked_at < (FIRST_LOOK if is_first else WINDOW) or self._failure is not None:
+            return
+        self._looked_at = n
+        size = FIRST_LOOK if is_first else WINDOW
+        look = look_at(self.journal.answered[-size:], self.label_set, self.policy)
+        if is_first or look.is_bad:
+            tqdm.write(look.describe())
+        if look.is_bad and not self.force:
+            self._failure = CoMCError(
+                f"{look.unusable} of the last {size} answers of {self.model.name} are of no use, so nothing "
+                f"more is asked: {look.remedy()}. With other settings give another --to; --force goes on "
+                "with these."
+            )
+            self._stop.set()
 
     def _answer(self, batch: Sequence[_Question]) -> list[Answered] | None:
         """Ask, in a worker thread, until an answer comes; None where the run stops before."""

@@ -19,21 +19,25 @@ from comc_utils.errors import CoMCError
 from comc_utils.sentences.corpus import Record
 from comc_utils.sentences.labels import LabelSet
 from comc_utils.sentences.llm import answer_text as text_rules
-from comc_utils.sentences.llm.answers import Answered
+from comc_utils.sentences.llm.answers import CONTENT_FILTER, LENGTH, Answered
 from comc_utils.sentences.llm.fates import (
     ASKED_AGAIN,
     BEST_FIRST,
     CUT_SHORT,
     DUPLICATE,
     EXACT,
+    FILTERED,
     INCOMPLETE,
     NOT_NEEDED,
     OFF_TOPIC,
     OTHERS_TOO,
+    USED_UP,
     CleanedAnswer,
     CleaningReport,
     Piece,
 )
+
+_EMPTY_BECAUSE = {LENGTH: USED_UP, CONTENT_FILTER: FILTERED}
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,8 @@ def needs_another_answer(answered: Answered, *, label_set: LabelSet, policy: Cle
     """
     if policy.missing_labels != "ask-again" or answered.attempt + 1 >= policy.attempts:
         return False
+    if answered.stopped_by == CONTENT_FILTER:
+        return False
     pieces = _judge(answered, label_set, policy)
     return not _take(pieces, policy, taken=set()).names_its_labels
 
@@ -199,9 +205,14 @@ def _judge(answered: Answered, label_set: LabelSet, policy: CleaningPolicy) -> l
             f"Label {unknown[0]!r} is no class of {label_set.name}; give the label set that the "
             "sentences were asked for."
         )
+    if not answered.answer.strip() and answered.stopped_by in _EMPTY_BECAUSE:
+        return [Piece("", "", _EMPTY_BECAUSE[answered.stopped_by])]
     wanted = {label_set.class_names.index(label) for label in answered.labels}
     fragments = text_rules.split_answer(
-        answered.answer, instruction=answered.prompt, split=policy.paragraphs == "split"
+        answered.answer,
+        instruction=answered.prompt,
+        split=policy.paragraphs == "split",
+        ended=answered.stopped_by != LENGTH,
     )
     pieces = []
     for position, fragment in enumerate(fragments):

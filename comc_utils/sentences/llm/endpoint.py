@@ -6,15 +6,23 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import openai
 
 from comc_utils.errors import CoMCError
-from comc_utils.sentences.llm.answers import Answer, PassingFaultError
+from comc_utils.sentences.llm.answers import CONTENT_FILTER, LENGTH, Answer, PassingFaultError
+from comc_utils.sentences.llm.responses import (
+    LONGEST_MESSAGE,
+    error_message,
+    is_broke,
+    is_filtered,
+    is_stream,
+    joined,
+    retry_after,
+    text_of,
+)
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 """Environment variable that holds the key, unless another is named."""
@@ -24,7 +32,6 @@ TIMEOUT_SECONDS = 60.0
 
 _OPENAI = "https://api.openai.com/v1"
 _PASSING_STATUSES = (408, 409, 425, 429)
-_LONGEST_MESSAGE = 300
 _RECOGNISABLE_PART = 8
 """Characters of a key that give it away."""
 
@@ -110,13 +117,20 @@ class Endpoint:
         self._base_url = base_url
         # Without a key no header rather than an empty one.
         self._headers = {} if key else {"Authorization": openai.Omit()}
-        self._client = openai.OpenAI(
-            api_key=key or "none",
-            base_url=base_url,
-            timeout=timeout,
-            # Retries are the business of whoever counts requests.
-            max_retries=0,
-        )
+        try:
+            self._client = openai.OpenAI(
+                api_key=key or "none",
+                base_url=base_url,
+                timeout=timeout,
+                # Retries are the business of whoever counts requests.
+                max_retries=0,
+            )
+        except (
+            ImportError,
+            ValueError,
+            OSError,
+        ) as error:  # what the environment says of proxies, certificates
+            raise CoMCError(_environment_fault(error)) from None
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r}, base_url={self._base_url!r})"
@@ -151,6 +165,8 @@ class Endpoint:
         try:
             body = self._send(instruction, seed)
         except openai.OpenAIError as error:
+            if is_filtered(error):
+                return Answer("", CONTENT_FILTER)
             fault = self._fault(error)
         except ValueError:
             fault = PassingFaultError("The server's answer cannot be read")
@@ -186,34 +202,50 @@ class Endpoint:
             return PassingFaultError(f"No answer came within {self._timeout:g} s")
         if isinstance(error, openai.APIStatusError):
             return self._refused(error)
-        reason = self._conceal(str(error.__cause__ or error))[:_LONGEST_MESSAGE]
+        reason = self._conceal(str(error.__cause__ or error))[:LONGEST_MESSAGE]
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            return CoMCError(
+                f"The certificate of {self._base_url} is not trusted ({reason}); name the file of the "
+                "authority that signed it in the environment variable SSL_CERT_FILE."
+            )
         return PassingFaultError(f"The connection failed ({reason})")
 
     def _refused(self, error: openai.APIStatusError) -> Exception:
         status = error.status_code
-        said = self._conceal(_error_message(error.response.text))
-        message = f"HTTP {status}" + (f" ({said})" if said else "")
-        # OpenAI's word for an account without money has the status of a server in a hurry.
-        broke = isinstance(error.body, Mapping) and error.body.get("code") == "insufficient_quota"
+        said = self._conceal(error_message(error.response.text))
+        wait = retry_after(error.response.headers)
+        return self._told(status, f"HTTP {status}" + (f" ({said})" if said else ""), error.response.text, wait)
+
+    def _told(self, status: int, message: str, body: str, wait: float = 0.0) -> Exception:
+        """What to make of a refusal, by its status and the server's own words."""
+        broke = is_broke(status, body)
         if (status in _PASSING_STATUSES or status >= 500) and not broke:
-            return PassingFaultError(message, retry_after=_retry_after(error.response.headers))
-        hint = {
+            return PassingFaultError(message, retry_after=wait)
+        hints = {
             401: f"check the key in ${self._key_variable}",
             403: f"check what the key in ${self._key_variable} may do",
-            404: "check the model's name, and that the address ends where /chat/completions begins",
-            429: "the account is used up; pay, or use another",
-        }.get(status, "correct the model's name or options")
+            404: "check the model's name (--model), and that --base-url ends where /chat/completions begins",
+        }
+        hint = hints.get(status, "correct --model or --options")
+        if broke:
+            hint = "the account is used up; pay, or name another key by --key-variable"
+        elif "stream" in body.lower():
+            hint = "if it only streams, say --options '{\"stream\": true}'"
+        elif any(field in body for field in ("max_tokens", "max_completion_tokens")):
+            limit = '{"max_tokens": null, "max_completion_tokens": 400}'
+            hint = f"where the limit has another name, say --options '{limit}'"
         return CoMCError(f"The server at {self._base_url} refused: {message}; {hint}.")
 
     def _read(self, body: str) -> Answer:
         try:
-            content = json.loads(body)
+            content = joined(body) if is_stream(body) else json.loads(body)
         except ValueError:
             beginning = " ".join(body.split())[:60]
             raise PassingFaultError(f"The answer is not JSON ({beginning!r} ...)") from None
+        content = content[0] if isinstance(content, list) and content else content
         content = content if isinstance(content, dict) else {}
         if content.get("error"):
-            raise PassingFaultError(f"The server answered with an error ({_error_message(body)})")
+            raise self._error_within(content["error"], error_message(json.dumps(content)))
         choices = content.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
@@ -221,13 +253,20 @@ class Endpoint:
         usage = content.get("usage")
         tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
         answer = Answer(
-            text=_text(choice),
+            text=text_of(choice),
             stopped_by=str(choice.get("finish_reason") or ""),
             tokens=tokens if isinstance(tokens, int) and tokens > 0 else None,
         )
-        if not answer.text.strip():
+        # Cut off before it began, or filtered, it would be so again.
+        if not answer.text.strip() and answer.stopped_by not in (LENGTH, CONTENT_FILTER):
             raise PassingFaultError("The answer is empty", answer=answer)
         return answer
+
+    def _error_within(self, error: Any, said: str) -> Exception:
+        """What to make of an error that came with HTTP 200."""
+        code = error.get("code") if isinstance(error, dict) else None
+        status = int(code) if str(code).isdigit() else 500
+        return self._told(status, f"The server answered with an error ({said})", said + json.dumps(error))
 
 
 class _Concealer:
@@ -283,36 +322,12 @@ def _check_address(base_url: str) -> None:
         )
 
 
-def _text(choice: Mapping[str, Any]) -> str:
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        return str(choice.get("text") or "")
-    content = message.get("content") or message.get("refusal") or ""
-    if isinstance(content, list):  # of parts, as some servers send it
-        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content)
-
-
-def _error_message(body: str) -> str:
-    """What a server says of an error, as one short line."""
-    try:
-        error = json.loads(body)
-    except ValueError:
-        return "" if "<" in body else " ".join(body.split())[:_LONGEST_MESSAGE]
-    for name in ("error", "message", "detail"):
-        if isinstance(error, dict) and name in error:
-            error = error[name]
-    return " ".join(str(error).split())[:_LONGEST_MESSAGE]
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait; 0 where it does not, or not readably."""
-    try:
-        if "retry-after-ms" in headers:
-            return max(float(headers["retry-after-ms"]) / 1000, 0.0)
-        value = headers.get("retry-after", "0")
-        if re.fullmatch(r"[\d.]+", value):
-            return float(value)
-        return max((parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return 0.0
+def _environment_fault(error: Exception) -> str:
+    said = " ".join(str(error).split())[:LONGEST_MESSAGE]
+    if isinstance(error, OSError):
+        named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR") or "the certificates"
+        return f"{named} cannot be read ({said}); correct or unset the environment variable SSL_CERT_FILE."
+    names = [name for name in os.environ if name.lower() in ("all_proxy", "http_proxy", "https_proxy")]
+    socks = " For a SOCKS proxy, run pip install 'httpx[socks]'." if "socks" in said.lower() else ""
+    proxies = ", ".join(names)
+    return f"The proxy of the environment ({proxies}) cannot be used ({said}); correct or unset it.{socks}"

@@ -17,6 +17,8 @@ DUPLICATE = "repeats another sentence"
 NOT_NEEDED = "another sentence of the answer was taken"
 ASKED_AGAIN = "asked again"
 NO_SENTENCE = "no sentence in it"
+FILTERED = "refused by the server's content filter"
+USED_UP = "tokens used up before the answer"
 
 BEST_FIRST = (EXACT, OTHERS_TOO, INCOMPLETE, OFF_TOPIC)
 """Fates of sentences that may be kept, the best first."""

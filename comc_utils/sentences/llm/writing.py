@@ -15,6 +15,7 @@ from comc_utils.sentences.llm.asking import Asker, Budget, Patience
 from comc_utils.sentences.llm.cleaning import CleaningPolicy, clean_answers
 from comc_utils.sentences.llm.fates import CleaningReport
 from comc_utils.sentences.llm.journal import Journal, Origin
+from comc_utils.sentences.llm.watch import look_at
 from comc_utils.store.atomic import atomic_path
 
 MAX_LABELS = 5
@@ -62,6 +63,7 @@ def write_sentences(
     policy: CleaningPolicy | None = None,
     budget: Budget | None = None,
     patience: Patience | None = None,
+    force: bool = False,
     progress: bool = True,
 ) -> Outcome:
     """Give a language model the paper's instruction for n label sets, and write the corpus.
@@ -85,6 +87,8 @@ def write_sentences(
     budget : Budget, optional
         Without one there is no bound.
     patience : Patience, optional
+    force : bool
+        Go on where most of the answers looked at are unusable.
     progress : bool
         Show a progress bar.
 
@@ -95,8 +99,9 @@ def write_sentences(
     Raises
     ------
     CoMCError
-        The model refuses or stays silent, the journal is another run's or in use, or no answer holds a
-        sentence. What was answered before is in the journal.
+        The files cannot be written, the model refuses or stays silent, most of the first 20 answers or of 100
+        later ones are unusable, the journal is another run's or in use, or no answer holds a sentence. What was
+        answered before is in the journal.
 
     References
     ----------
@@ -113,9 +118,19 @@ def write_sentences(
     ]
     origin = Origin(model.name, model.settings, label_set.name, label_set.class_names, seed)
     path = Path(path)
-    with Journal(path.with_name(f"{path.stem}.answers.jsonl"), origin) as journal:
+    answers, fates = (path.with_name(f"{path.stem}.{kind}.jsonl") for kind in ("answers", "cleaning"))
+    _check_writable(path, answers, fates)
+    with Journal(answers, origin) as journal:
         asker = Asker(
-            model, label_set, label_sets, seed, journal, policy, budget or Budget(), patience or Patience()
+            model,
+            label_set,
+            label_sets,
+            seed,
+            journal,
+            policy,
+            budget or Budget(),
+            patience or Patience(),
+            force,
         )
         asker.run(progress=progress)
         records, report = clean_answers(
@@ -126,12 +141,12 @@ def write_sentences(
             policy=policy,
             progress=progress,
         )
-        _write_fates(path.with_name(f"{path.stem}.cleaning.jsonl"), report)
+        _write_fates(fates, report)
         if not records and not asker.stopped_by:
+            remedy = look_at(journal.answered, label_set, policy).remedy()
             raise CoMCError(
                 f"None of the {len(report.fates)} answers in {journal.path} holds a sentence to keep "
-                f"(most often: {report.answers.most_common(1)[0][0]}); look at them, and change the model "
-                "or the cleaning options."
+                f"(most often: {report.answers.most_common(1)[0][0]}); look at them. What may help: {remedy}."
             )
         if records:
             write_corpus(path, records)
@@ -175,6 +190,22 @@ def describe(outcome: Outcome, path: Path) -> str:
         )
     lines.append(f"Sentences: {outcome.sentences:,} in {path}" if outcome.sentences else "Sentences: none")
     return "\n".join(lines)
+
+
+def _check_writable(corpus: Path, *beside: Path) -> None:
+    """Find out before the first request whether what it leads to can be kept."""
+    for path in (corpus, *beside):
+        if path.is_dir():
+            raise CoMCError(f"{path} is a folder; give the name of a file with --to.")
+    try:
+        corpus.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(corpus.with_name(f"{corpus.name}.try")) as temporary:
+            temporary.touch()
+        corpus.with_name(f"{corpus.name}.try").unlink()
+    except OSError as error:
+        raise CoMCError(
+            f"Nothing can be written to {corpus.parent} ({error.strerror}); choose another --to."
+        ) from None
 
 
 def _write_fates(path: Path, report: CleaningReport) -> None:
