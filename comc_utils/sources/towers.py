@@ -186,7 +186,7 @@ class Benchmark(EncodedExperiment):
         if self.data is None:
             raise CoMCError(
                 f"The images of {self.profile.name} are yours to bring: say where they are by --data DIR, in a "
-                "notebook by DATA in its parameters cell. The README says where to get them."
+                "notebook by DATA in its parameters cell. docs/benchmarks.md says where to get them."
             )
         load = _LOADERS[self.profile.name]
         return self.usable(load(self.data, limit=limit, draft_size=self.draft_size, **split))
