@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from comc_utils.errors import CoMCError
 from comc_utils.method.presets import PAPER, RELEASED, SWITCHES, Preset
+from comc_utils.options import ExperimentOptions
 from comc_utils.sentences.labels import COCO, NUSWIDE, VOC2007, LabelSet
 
 ENOUGH_SENTENCES = 10_000
@@ -171,3 +173,43 @@ def get_profile(name: str) -> Profile:
     if name not in PROFILES:
         raise CoMCError(f"Unknown profile {name!r}; known: {', '.join(PROFILES)}.")
     return PROFILES[name]
+
+
+def refuse_what_it_cannot_use(
+    profile: Profile, given: ExperimentOptions, data: str | os.PathLike[str] | None = None
+) -> None:
+    """See that nothing is asked of a profile that it would ignore.
+
+    Parameters
+    ----------
+    profile : Profile
+    given : ExperimentOptions
+    data : str or PathLike, optional
+        A folder with its data.
+
+    Raises
+    ------
+    CoMCError
+        An option, or a folder, that the profile cannot use, or a limit below 1.
+    """
+    files, towers = profile.images == "files", profile.has_towers
+    other_text = given.sentences or given.n_sentences
+    if not files and given.backbone not in (None, *profile.backbones):
+        known = ", ".join(profile.backbones)
+        raise CoMCError(f"Profile {profile.name!r} has no backbone {given.backbone!r}; it has {known}.")
+    if given.limit is not None and given.limit < 1:
+        raise CoMCError(f"The limit is {given.limit} images; give 1 or more, or leave it out for all.")
+    for refused, why in (
+        (
+            data is not None and profile.is_drawn,
+            "draws its images; leave --data (in a notebook DATA) out, or name the profile that the data are of",
+        ),
+        (given.weights and not files, "has its own weights; leave `weights` out"),
+        (given.draft and not files, "reads no JPEG files; leave `draft` out"),
+        (given.skip_unreadable and not files, "reads no files; leave `skip_unreadable` out"),
+        (given.openvino and not towers, "has no image tower; leave `openvino` out"),
+        (other_text and not towers, "has no text tower, so that its text cannot be exchanged; use its own"),
+        (given.limit and not towers, "is small and has no trials; leave the limit out"),
+    ):
+        if refused:
+            raise CoMCError(f"Profile {profile.name!r} {why}.")

@@ -278,8 +278,9 @@ def test_shapes_that_do_not_match_are_named() -> None:
         (lambda x, y: (x.index_fill(0, torch.tensor([7]), torch.nan), y), "the first is number 7"),
         (lambda x, y: (x, y.index_fill(0, torch.tensor([9]), 0)), "the first is number 9"),
         (lambda x, y: (x, 2 * y), "must be 0 or 1"),
+        (lambda x, y: (x, torch.ones(100, 1)), "All 1 labels are on every sentence.*no pair to rank"),
     ],
-    ids=["length", "nan", "no label", "not binary"],
+    ids=["length", "nan", "no label", "not binary", "one label"],
 )
 def test_bad_training_data_is_refused(break_it, message: str) -> None:
     with pytest.raises(CoMCError, match=message):

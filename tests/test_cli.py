@@ -53,7 +53,8 @@ def test_help_needs_no_heavy_import():
     ("words", "message"),
     [
         (["--profile", "miniwordl"], "miniwordl"),
-        (["--data", "absent"], "no data folder"),
+        (["--profile", "coco500", "--data", "absent"], "no data folder"),
+        (["--data", "."], "Profile 'miniworld' draws its images"),
         (["--only", "77"], "No notebook begins with '77'; choose among 01."),
         (["-p", "SEDE=1"], "takes a parameter SEDE; the known ones are: SEED."),
         (["--jobs", "0"], "The number of jobs is 0; choose 1 or more."),
@@ -95,8 +96,8 @@ def test_results_are_named_from_the_working_folder(write_notebook, monkeypatch, 
     path = write_notebook("01_one", 'PROFILE = ""\nSEED = 0\nRESULTS = ""', "assert SEED == 3")
     use_notebooks(path, monkeypatch)
     assert main(["reproduce", "--only", "01", "-p", "SEED=3"]) == 0
-    assert capsys.readouterr().out.endswith("Results: results/miniworld\n")
-    assert (path.parents[1] / "results/miniworld/notebooks/01_one.ipynb").exists()
+    assert capsys.readouterr().out.endswith("Results: results/miniworld-trial-SEED-3\n")
+    assert (path.parents[1] / "results/miniworld-trial-SEED-3/notebooks/01_one.ipynb").exists()
 
 
 def test_failing_notebook_gives_status_1(write_notebook, monkeypatch, capsys):

@@ -187,7 +187,8 @@ def test_answers_that_become_unusable_later_stop_the_run(
 
 def kinds() -> dict[str, Callable[[str, int], tuple[dict, str]]]:
     """Ten kinds of answers: message and reason of the end."""
-    thoughts, channel = THOUGHTS, "<|channel|>{}<|message|>"
+    thoughts = THOUGHTS
+    first, second = (f"<|channel|>{name}<|message|>" for name in ("analysis", "final"))
     return {
         "good": lambda p, n: ({"content": sentence(p, n)}, "stop"),
         "lone closing tag": lambda p, n: ({"content": f"{thoughts}</think>\n{sentence(p, n)}"}, "stop"),
@@ -198,12 +199,7 @@ def kinds() -> dict[str, Callable[[str, int], tuple[dict, str]]]:
         "structured": lambda p, n: ({"content": json.dumps({"sentence": sentence(p, n)})}, "stop"),
         "refused": lambda p, n: ({"content": None, "refusal": "I'm sorry, I cannot help."}, "stop"),
         "empty": lambda p, n: ({"content": None, "reasoning_content": thoughts}, "length"),
-        "channels": lambda p, n: (
-            {
-                "content": f"{channel.format('analysis')}{thoughts}<|end|>{channel.format('final')}{sentence(p, n)}"
-            },
-            "stop",
-        ),
+        "channels": lambda p, n: ({"content": f"{first}{thoughts}<|end|>{second}{sentence(p, n)}"}, "stop"),
     }
 
 

@@ -96,11 +96,11 @@ def test_runs_in_order_with_declared_parameters(write_notebook, folders, tmp_pat
     write_notebook("01_first", PARAMETERS + "\nDATA = None", show, "print('DATA', DATA)")
     data = tmp_path / "somewhere" / "data"
     data.mkdir(parents=True)
-    output = reproduce("miniworld", smoke=True, data=data, parameters={"SEED": "7"}, **folders)
+    output = reproduce("coco500", smoke=True, data=data, parameters={"SEED": "7"}, **folders)
 
     assert output == folders["output"]
     assert (tmp_path / "order.txt").read_text() == "7 7 "
-    told = "miniworld True ../results/miniworld\n"
+    told = "coco500 True ../results/miniworld\n"
     assert executed_text(output, "01_first") == told + "DATA <data>\n"
     assert executed_text(output, "02_second") == told
     printed = capsys.readouterr().out
@@ -156,12 +156,36 @@ def test_parameters_are_read_as_what_the_notebook_declares(write_notebook, folde
     assert executed_text(folders["output"], "01") == "1.0 False 0.01 '3' [2, 3]\n"
 
 
+def test_what_would_be_ignored_or_cannot_be_is_refused_before_a_kernel_starts(
+    write_notebook, folders, tmp_path
+):
+    write_notebook("01_text", PARAMETERS + "\nDATA = None\nOPTIONS = {}", reads_text_alone=True)
+    write_notebook("03_images", PARAMETERS + "\nDATA = None\nOPTIONS = {}")
+    (tmp_path / "file").write_text("")
+    for profile, given, message in (
+        ("miniworld", {"data": tmp_path}, "'miniworld' draws its images; leave --data"),
+        ("miniworld", {"options": {"weights": "RN50.pt"}}, "'miniworld' has its own weights"),
+        ("coco500", {"options": {"limit": 5}}, "'coco500' is small and has no trials"),
+        ("voc2007", {"data": tmp_path, "options": {"limit": 0}}, "The limit is 0 images; give 1 or more"),
+        ("voc2007", {}, "The images of voc2007 are yours to bring: say where they are by --data DIR"),
+        (
+            "miniworld",
+            {"output": tmp_path / "file" / "below"},
+            "Nothing can be written to .*; choose another --results",
+        ),
+    ):
+        with pytest.raises(CoMCError, match=message):
+            reproduce(profile, **folders | given)
+        assert not (folders["output"] / "notebooks").exists()
+    assert reproduce("voc2007", only=["01"], **folders) == folders["output"]
+
+
 def test_data_folder_must_exist_and_be_wanted(write_notebook, folders, tmp_path):
     write_notebook("01", PARAMETERS)
     with pytest.raises(CoMCError, match=r"no data folder .*absent; give an existing one"):
-        reproduce("miniworld", data=tmp_path / "absent", **folders)
+        reproduce("coco500", data=tmp_path / "absent", **folders)
     with pytest.raises(CoMCError, match="No notebook of this run takes DATA; leave out --data"):
-        reproduce("miniworld", data=tmp_path, **folders)
+        reproduce("coco500", data=tmp_path, **folders)
 
 
 def test_options_reach_the_notebooks_and_count_as_inputs(write_notebook, folders, tmp_path):
@@ -169,16 +193,18 @@ def test_options_reach_the_notebooks_and_count_as_inputs(write_notebook, folders
     weights.write_bytes(b"1")
     values = PARAMETERS + "\nOPTIONS = {}"
     write_notebook("01", values, NOTE.format("a"), "print(sorted(OPTIONS.items()))")
-    write_notebook("02", PARAMETERS, "print('without')")
     given = {"limit": 3, "weights": os.path.relpath(weights), "backbone": None}
+    write_notebook("02", PARAMETERS + "\nDATA = None", "print('without')")
+    data = tmp_path / "data"
+    data.mkdir()
     for _ in range(2):
-        reproduce("miniworld", options=given, **folders)
+        reproduce("voc2007", data=data, options=given, **folders)
     shown = executed_text(folders["output"], "01")
     assert shown == "[('limit', 3), ('weights', '<weights>')]\n"
     assert executed_text(folders["output"], "02") == "without\n"
     assert (tmp_path / "ran.txt").read_text() == "a "
     weights.write_bytes(b"other")
-    reproduce("miniworld", options=given, **folders)
+    reproduce("voc2007", data=data, options=given, **folders)
     assert (tmp_path / "ran.txt").read_text() == "a a "
 
 
@@ -611,18 +637,18 @@ def test_a_change_makes_a_notebook_run_again(write_notebook, folders, tmp_path, 
     parameters = PARAMETERS + "\nDATA = None"
     cells = (NOTE.format("01_a"), WRITE.format("01_a"), DEPEND, "print(0)")
     write_notebook("01_a", parameters, *cells)
-    reproduce("miniworld", data=data, **folders)
+    reproduce("coco500", data=data, **folders)
     (tmp_path / "package" / "__pycache__").mkdir()
     (tmp_path / "package" / "__pycache__" / "module.pyc").write_text("harmless")
     (tmp_path / "package" / "module.py").write_text('"""Better words."""\n\nx = 1  # a comment')
     (tmp_path / "package" / "unrelated.py").write_text("x = 2")
     (tmp_path / "results" / "rates" / "miniworld.json").write_text('{"02_other": 1}')
-    reproduce("miniworld", data=data, **folders)
+    reproduce("coco500", data=data, **folders)
     assert ran(tmp_path) == ["01_a"]
     CHANGES[change](tmp_path)
-    reproduce("miniworld", data=data, **folders)
+    reproduce("coco500", data=data, **folders)
     assert ran(tmp_path) == ["01_a"]
-    reproduce("miniworld", data=data, **folders)
+    reproduce("coco500", data=data, **folders)
     assert ran(tmp_path) == []
 
 

@@ -264,14 +264,19 @@ def train_classifier(
     Raises
     ------
     CoMCError
-        Where shapes do not match, an embedding is not finite, labels are not 0 or 1, or a sentence
-        has no label.
+        Where shapes do not match, an embedding is not finite, labels are not 0 or 1, a sentence
+        has no label, or the ranking loss has no label that a sentence lacks.
 
     References
     ----------
     CoMC (ICML 2024), Algorithm 1.
     """
     _check_training_data(text_embeddings, labels)
+    if preset.loss == "ranking" and not (labels == 0).any():
+        raise CoMCError(
+            f"All {labels.shape[1]} labels are on every sentence, so that the ranking loss has no pair "
+            "to rank and nothing to learn; give two labels or more, and sentences that do not name them all."
+        )
     device = text_embeddings.device
     embeddings, positive = text_embeddings.detach().float(), labels.to(device).bool()
     (n_sentences, d), n_labels = embeddings.shape, labels.shape[1]

@@ -112,8 +112,8 @@ def says(notebook: Mapping[str, Any], what: str) -> bool:
     notebook : mapping
         Its metadata hold ``{"comc": {what: true}}`` where it says so.
     what : str
-        "reads_results": it reads what the others left; "starts_first": it takes so long that it should
-        start before the others.
+        "reads_results": it reads what the others left; "reads_text_alone": it needs no images;
+        "starts_first": it takes so long that it should start before the others.
 
     Returns
     -------

@@ -15,7 +15,8 @@ from comc_utils.errors import CoMCError
 from comc_utils.notebooks.files import declared_parameters, read_source, says
 from comc_utils.notebooks.trials import trial_name
 from comc_utils.options import ExperimentOptions, flags
-from comc_utils.profiles import get_profile
+from comc_utils.profiles import get_profile, refuse_what_it_cannot_use
+from comc_utils.store.atomic import make_writable
 from comc_utils.store.paths import cache_dir, repository_root, results_dir
 
 *_FLAGS, _LAST_FLAG = flags()
@@ -99,8 +100,8 @@ def make_plan(
     notebooks: str | os.PathLike[str] | None,
 ) -> Plan:
     """Check what is asked for, before anything runs; for the arguments and errors see `reproduce`."""
-    get_profile(profile)
-    ExperimentOptions.of(options)
+    about = get_profile(profile)
+    refuse_what_it_cannot_use(about, ExperimentOptions.of(options), data)
     options = {name: _absolute(value) for name, value in options.items() if value is not None}
     if "sentences" in options and not _is_path(options["sentences"]):
         raise CoMCError(f"There is no corpus {options['sentences']}; write it first.")
@@ -113,6 +114,11 @@ def make_plan(
         changed = {n: v for n, v in parameters.items() if not all(_is_own(n, v, d) for d in declared.values())}
         output = results_dir(profile, smoke=smoke, trial=trial_name(options | changed))
     output = Path(output).absolute()
+    if about.images == "files" and data is None and not all(map(_needs_no_images, sources.values())):
+        raise CoMCError(
+            f"The images of {profile} are yours to bring: say where they are by --data DIR (docs/benchmarks.md "
+            "says where to get them), or run by --only the notebooks that look at text alone, 01 and 02."
+        )
     own = {"PROFILE": profile, "SMOKE": smoke, "RESULTS": os.path.relpath(output, folder)}
     hidden = {
         "results": output,
@@ -148,8 +154,13 @@ def make_plan(
         )
         for path in paths
     ]
+    make_writable(output, "--results")
     whole = len(planned) == len(list(folder.glob("*.ipynb")))
     return Plan(folder, output, planned, whole, hidden)
+
+
+def _needs_no_images(notebook: Mapping[str, Any]) -> bool:
+    return says(notebook, "reads_text_alone") or says(notebook, "reads_results")
 
 
 def _absolute(value: Any) -> Any:

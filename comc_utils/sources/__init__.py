@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from comc_utils.errors import CoMCError
 from comc_utils.experiment import Experiment
 from comc_utils.method.presets import Preset
 from comc_utils.options import ExperimentOptions
-from comc_utils.profiles import Profile, get_profile
+from comc_utils.profiles import get_profile, refuse_what_it_cannot_use
 from comc_utils.sentences import read_corpus
 from comc_utils.sources.embeddings import EmbeddingsExperiment
 from comc_utils.sources.towers import Benchmark, EmbeddedWorld, NusWide
@@ -58,32 +57,12 @@ def load_experiment(
     ------
     CoMCError
         For an unknown profile or option, a backbone that the profile does not have, a limit below 1, or
-        sentences, weights, a limit or anything about image files for a profile that cannot use them.
+        sentences, weights, a limit, a folder or anything about image files for a profile that cannot use them.
     """
     about, given = get_profile(profile), ExperimentOptions.of(options)
-    _refuse_what_it_cannot_use(about, given)
+    refuse_what_it_cannot_use(about, given, data)
     if isinstance(given.sentences, str | Path):
         given = replace(given, sentences=tuple(read_corpus(given.sentences)))
     return _EXPERIMENTS[profile](
         about, preset or about.preset, seed, smoke, Path(data) if data else None, given
     )
-
-
-def _refuse_what_it_cannot_use(profile: Profile, given: ExperimentOptions) -> None:
-    files, towers = profile.images == "files", profile.has_towers
-    other_text = given.sentences or given.n_sentences
-    if not files and given.backbone not in (None, *profile.backbones):
-        known = ", ".join(profile.backbones)
-        raise CoMCError(f"Profile {profile.name!r} has no backbone {given.backbone!r}; it has {known}.")
-    if given.limit is not None and given.limit < 1:
-        raise CoMCError(f"The limit is {given.limit} images; give 1 or more, or leave it out for all.")
-    for refused, why in (
-        (given.weights and not files, "has its own weights; leave `weights` out"),
-        (given.draft and not files, "reads no JPEG files; leave `draft` out"),
-        (given.skip_unreadable and not files, "reads no files; leave `skip_unreadable` out"),
-        (given.openvino and not towers, "has no image tower; leave `openvino` out"),
-        (other_text and not towers, "has no text tower, so that its text cannot be exchanged; use its own"),
-        (given.limit and not towers, "is small and has no trials; leave the limit out"),
-    ):
-        if refused:
-            raise CoMCError(f"Profile {profile.name!r} {why}.")

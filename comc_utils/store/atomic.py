@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from comc_utils.errors import CoMCError
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -51,3 +53,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_writable(folder: Path, option: str) -> None:
+    """Make a folder where it is missing, and find out now whether files can be written to it.
+
+    Parameters
+    ----------
+    folder : Path
+    option : str
+        What names the folder on the command line, for the message.
+
+    Raises
+    ------
+    CoMCError
+        They cannot.
+    """
+    try:
+        with atomic_path(folder / "writable") as temporary:
+            temporary.touch()
+        (folder / "writable").unlink()
+    except OSError as error:
+        raise CoMCError(
+            f"Nothing can be written to {folder} ({error.strerror}); choose another {option}."
+        ) from None

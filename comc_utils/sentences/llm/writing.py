@@ -16,7 +16,7 @@ from comc_utils.sentences.llm.cleaning import CleaningPolicy, clean_answers
 from comc_utils.sentences.llm.fates import CleaningReport
 from comc_utils.sentences.llm.journal import Journal, Origin
 from comc_utils.sentences.llm.watch import look_at
-from comc_utils.store.atomic import atomic_path
+from comc_utils.store.atomic import atomic_path, make_writable
 
 MAX_LABELS = 5
 """Largest label set, as in the authors' released code."""
@@ -197,15 +197,7 @@ def _check_writable(corpus: Path, *beside: Path) -> None:
     for path in (corpus, *beside):
         if path.is_dir():
             raise CoMCError(f"{path} is a folder; give the name of a file with --to.")
-    try:
-        corpus.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(corpus.with_name(f"{corpus.name}.try")) as temporary:
-            temporary.touch()
-        corpus.with_name(f"{corpus.name}.try").unlink()
-    except OSError as error:
-        raise CoMCError(
-            f"Nothing can be written to {corpus.parent} ({error.strerror}); choose another --to."
-        ) from None
+    make_writable(corpus.parent, "--to")
 
 
 def _write_fates(path: Path, report: CleaningReport) -> None:
