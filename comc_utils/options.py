@@ -32,6 +32,7 @@ class ExperimentOptions:
     weights: str | Path | None = _value(
         "TAG|PATH", "of the backbone: a tag of open_clip's, a file, or a folder with a file a backbone"
     )
+    tag: str | None = _value("TAG", "open_clip's tag of the weights in a file, where the file does not say")
     limit: int | None = _value("N", "a trial on the first N test images that are there", int)
     sentences: Any = _value("FILE", "corpus to train on (see write-sentences)", Path)
     n_sentences: int | None = _value("N", "train on N sentences (default: the profile's number)", int)

@@ -205,6 +205,7 @@ def refuse_what_it_cannot_use(
             "draws its images; leave --data (in a notebook DATA) out, or name the profile that the data are of",
         ),
         (given.weights and not files, "has its own weights; leave `weights` out"),
+        (given.tag and not files, "has its own weights; leave `tag` out"),
         (given.draft and not files, "reads no JPEG files; leave `draft` out"),
         (given.skip_unreadable and not files, "reads no files; leave `skip_unreadable` out"),
         (given.openvino and not towers, "has no image tower; leave `openvino` out"),

@@ -619,17 +619,12 @@ def test_openai_layout_needs_the_quickgelu_name(state, tmp_path):
     path = tmp_path / "openai.pt"
     torch.save({**state, **{k: torch.tensor(v) for k, v in scalars.items()}}, path)
     assert_holds(load_clip("test-resnet-quickgelu", path), state)
-    for plain_gelu in (False, True):
-        with pytest.raises(CoMCError, match=r"OpenAI's.*'test-resnet-quickgelu'"):
-            load_clip("test-resnet", path, plain_gelu=plain_gelu)
-
-
-def test_a_file_for_a_plain_name_needs_the_callers_word(state, tmp_path):
-    path = tmp_path / "weights.safetensors"
-    save_file(state, path)
-    with pytest.raises(CoMCError, match="plain_gelu=True"):
-        load_clip("test-resnet", path)
-    assert_holds(load_clip("test-resnet", path, plain_gelu=True), state)
+    open_clip.pretrained._PRETRAINED["test-resnet"] = {"openai": {"url": "", "quick_gelu": True}}
+    try:
+        with pytest.raises(CoMCError, match=r"were trained with QuickGELU.*'test-resnet-quickgelu'"):
+            load_clip("test-resnet", path)
+    finally:
+        del open_clip.pretrained._PRETRAINED["test-resnet"]
 
 
 @pytest.mark.parametrize("name", ["RN50", "RN101", "ViT-B-32", "ViT-B-16", "ViT-L-14"])

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from comc_utils.clip.image import ImageEmbeddings
-from comc_utils.clip.model import Clip
+from comc_utils.clip.model import OPENAI_PREPROCESSING, Clip
 from comc_utils.clip.tokens import TokenEmbeddings
 from comc_utils.store.cache import EmbeddingCache
 from comc_utils.store.fingerprint import hash_texts
@@ -62,6 +62,8 @@ class CachedClip:
     def key(self, what: str) -> dict[str, str]:
         """Begin the key of what the towers give: kind of thing, model, weights, precision."""
         key = {"what": what, "model": self.name, "weights": self.clip.fingerprint}
+        if (preprocessing := self.clip.preprocessing) != OPENAI_PREPROCESSING:
+            key["preprocessing"] = preprocessing
         # A GPU embeds images in half precision: not to be mistaken for a CPU's embeddings.
         if self.clip.device.type == "cuda":
             key["precision"] = "float16"

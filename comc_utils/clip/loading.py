@@ -20,11 +20,11 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from comc_utils.clip.model import Clip
+from comc_utils.clip.pretraining import check_activation, training_of
 from comc_utils.clip.weights import WeightsFile, read_weights
 from comc_utils.errors import CoMCError
 from comc_utils.store.fingerprint import hash_tensors
 
-_QUICKGELU = "-quickgelu"
 _RESNET_STRIDE = 32
 """Input pixels per cell of a ModifiedResNet's last feature map, along each side."""
 
@@ -36,16 +36,15 @@ def load_clip(
     tokenizer: Callable[[list[str], int], Tensor] | None = None,
     device: str | torch.device = "cpu",
     seed: int = 0,
-    plain_gelu: bool = False,
+    tag: str | None = None,
     image_size: int | None = None,
 ) -> Clip:
     """Load a CLIP model of open_clip's.
 
-    The activation function is not a weight, so loading OpenAI's weights into the plain-GELU model
-    of the same shapes succeeds and gives wrong embeddings. Here it cannot happen unnoticed: a tag
-    whose recorded activation is not the model's is refused, so is a file in OpenAI's own layout
-    with a plain name, and for any other file with a plain name that has a ``-quickgelu`` twin the
-    caller must state the activation, because the file does not.
+    Activation and normalisation are no weights, so loading OpenAI's weights into the plain-GELU model of the
+    same shapes succeeds and gives wrong embeddings. Here it cannot happen unnoticed: how weights were trained
+    is read from open_clip's record of their tag, or found out for a file, see `training_of`, and an activation
+    that is not the model's is refused.
 
     Parameters
     ----------
@@ -65,9 +64,8 @@ def load_clip(
         Where the towers run.
     seed : int
         Of the random weights; without effect where weights are given.
-    plain_gelu : bool
-        The caller's word that a weights file was trained with plain GELU (LAION's, DataComp's).
-        Needed only for a file and a plain name that has a ``-quickgelu`` twin.
+    tag : str, optional
+        Of a file: the tag whose weights it holds, where the file does not say.
     image_size : int, optional
         Side of the square input in pixels, where it is not to be the model's own (224 for most): a
         multiple of 32 for a ModifiedResNet, of the patch for a vision transformer. The positional
@@ -88,11 +86,11 @@ def load_clip(
         the image tower cannot have.
     """
     config = _model_config(name)
-    tag = get_pretrained_cfg(name, weights) if isinstance(weights, str) else {}
+    training = get_pretrained_cfg(name, weights) if isinstance(weights, str) else {}
     file = None
-    if tag:
-        _check_tag_activation(name, str(weights), config, tag)
-        file, path = _read_tag(name, str(weights), tag)
+    if training:
+        check_activation(name, repr(weights), config, training)
+        file, path = _read_tag(name, str(weights), training)
     elif weights is not None:
         path = Path(weights)
         if isinstance(weights, str) and not path.exists():
@@ -102,13 +100,14 @@ def load_clip(
                 f"its tags: {', '.join(tags) or 'none'}."
             )
         file = read_weights(path)
-        _check_file_activation(name, path, file, plain_gelu)
+        training = training_of(name, path, file, tag)
+        check_activation(name, f"file {path}", config, training)
 
-    model = _build_model(name, tag, device, seed)
+    model = _build_model(name, training, device, seed)
     if file is not None:
         _load_tensors(model, name, path, file.tensors)
     if image_size is not None:
-        model = _at_image_size(model, name, tag, device, image_size)
+        model = _at_image_size(model, name, training, device, image_size)
     if isinstance(model.visual, ModifiedResNet):
         # Convolutions are faster in this memory layout, on CPUs as well.
         model.visual.to(memory_format=torch.channels_last)
@@ -128,34 +127,6 @@ def _model_config(name: str) -> dict[str, Any]:
         hint = f"did you mean {' or '.join(similar)}? " if similar else ""
         raise CoMCError(f"Unknown model {name!r}: {hint}open_clip.list_models() shows all {len(names)} names.")
     return open_clip.get_model_config(name)
-
-
-def _check_tag_activation(name: str, weights: str, config: Mapping[str, Any], tag: Mapping[str, Any]) -> None:
-    trained_with_quick_gelu = tag.get("quick_gelu", False)
-    if trained_with_quick_gelu == config.get("quick_gelu", False):
-        return
-    right = name + _QUICKGELU if trained_with_quick_gelu else name.removesuffix(_QUICKGELU)
-    trained, built = ("QuickGELU", "GELU") if trained_with_quick_gelu else ("GELU", "QuickGELU")
-    raise CoMCError(
-        f"Weights {weights!r} were trained with {trained}, but model {name!r} is built with "
-        f"{built} and would give wrong embeddings; use the model name {right!r}."
-    )
-
-
-def _check_file_activation(name: str, path: Path, file: WeightsFile, plain_gelu: bool) -> None:
-    twin = name + _QUICKGELU
-    if twin not in open_clip.list_models():
-        return
-    if file.openai_layout:
-        raise CoMCError(
-            f"Weights file {path} is OpenAI's, trained with QuickGELU, but model {name!r} is built "
-            f"with GELU and would give wrong embeddings; use the model name {twin!r}."
-        )
-    if not plain_gelu:
-        raise CoMCError(
-            f"Weights file {path} does not say which activation it was trained with: use the model "
-            f"name {twin!r} if it is OpenAI's, or pass plain_gelu=True if it was trained with GELU."
-        )
 
 
 def _read_tag(name: str, weights: str, tag: Mapping[str, Any]) -> tuple[WeightsFile, Path]:

@@ -10,6 +10,8 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
+from open_clip.model import get_model_preprocess_cfg
+from open_clip.transform import PreprocessCfg
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -27,6 +29,9 @@ from comc_utils.clip.text import (
 )
 from comc_utils.clip.tokens import TokenEmbeddings
 from comc_utils.errors import CoMCError
+
+OPENAI_PREPROCESSING = ", ".join(str(getattr(PreprocessCfg(), key)) for key in ("mean", "std", "interpolation"))
+"""`Clip.preprocessing` of OpenAI's models, and of most others."""
 
 _CPU_TOKENS, _GPU_TOKENS = 1024, 16_384
 
@@ -67,6 +72,12 @@ class Clip:
     def temperature(self) -> float:
         """The learned temperature, 1 / exp(logit scale); 1/100 for OpenAI's models. Eq. 4's tau."""
         return math.exp(-self.model.logit_scale.item())
+
+    @property
+    def preprocessing(self) -> str:
+        """How pixels become the tower's input, beside size and crop: mean, deviation and interpolation."""
+        own = get_model_preprocess_cfg(self.model)
+        return ", ".join(str(own.get(key)) for key in ("mean", "std", "interpolation"))
 
     @property
     def image_size(self) -> int:

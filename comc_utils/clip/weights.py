@@ -14,12 +14,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from comc_utils.clip.key_names import plain_names
 from comc_utils.clip.torchscript import is_torchscript, read_torchscript_tensors
 from comc_utils.errors import CoMCError
 
 # Scalars that OpenAI's models carry beside their weights. They mark OpenAI's layout, and
 # open_clip's models do not have them.
 _OPENAI_SCALARS = ("input_resolution", "context_length", "vocab_size")
+
+
+_PAGE = (b"<!doctype", b"<html", b"<?xml")
+_POINTER = (b"version https://git-lfs",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +34,7 @@ class WeightsFile:
     Attributes
     ----------
     tensors : mapping of str to Tensor
-        By name, without the prefix of distributed training and without OpenAI's scalars.
+        By open_clip's names, see `plain_names`, without OpenAI's scalars.
     openai_layout : bool
         Whether the file shows itself to be OpenAI's: a TorchScript archive, or OpenAI's scalars.
     """
@@ -62,6 +67,7 @@ def read_weights(path: Path) -> WeightsFile:
     """
     if not path.is_file():
         raise CoMCError(f"Weights file {path} does not exist; check the path.")
+    _refuse_what_is_no_weights(path)
     scripted = False
     try:
         if path.suffix == ".safetensors":
@@ -94,8 +100,19 @@ def read_weights(path: Path) -> WeightsFile:
         raise CoMCError(
             f"Weights file {path} holds no state dict of named tensors; give a file with CLIP's weights."
         )
-    tensors = dict(state)
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    tensors = plain_names(state)
     scalars = [tensors.pop(name) for name in _OPENAI_SCALARS if name in tensors]
     return WeightsFile(tensors, openai_layout=scripted or bool(scalars))
+
+
+def _refuse_what_is_no_weights(path: Path) -> None:
+    """Say what lies in the place of weights where a download went wrong."""
+    with path.open("rb") as file:
+        beginning = file.read(200).lstrip().lower()
+    for what, remedy, marks in (
+        ("a web page", "a link that needs a login or a click gives one; fetch the file itself", _PAGE),
+        ("a pointer of Git LFS", "run git lfs pull in its folder, or fetch the file itself", _POINTER),
+        ("empty", "fetch it again", ()),
+    ):
+        if beginning.startswith(marks) if marks else not beginning:
+            raise CoMCError(f"Weights file {path} is {what}, not weights: {remedy}.")

@@ -12,7 +12,7 @@ from comc_utils.miniworld import MODEL_NAMES, register_models, tokenizer, weight
 from comc_utils.profiles import Profile
 
 
-def load_backbone(name: str, weights: str | Path | None = None) -> Clip:
+def load_backbone(name: str, weights: str | Path | None = None, *, tag: str | None = None) -> Clip:
     """Load a CLIP model by name.
 
     Parameters
@@ -24,6 +24,8 @@ def load_backbone(name: str, weights: str | Path | None = None) -> Clip:
         A tag of open_clip's for this model, a file, or a folder that holds a file named after the model,
         for example ``RN50-quickgelu.pt``. Without effect on the embedded models, whose weights come with
         the package.
+    tag : str, optional
+        Of weights in a file, where the file does not say how it was trained.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def load_backbone(name: str, weights: str | Path | None = None) -> Clip:
     if Path(weights).is_dir():
         weights = _file_of(model, Path(weights))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_clip(model, weights, image_size=int(size) if at else None, device=device)
+    return load_clip(model, weights, tag=tag, image_size=int(size) if at else None, device=device)
 
 
 def backbones_at_hand(
