@@ -158,6 +158,26 @@ def _download(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _backbones_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to", type=Path, metavar="FILE", help="Markdown file to write (default: print it)")
+
+
+def _backbones(arguments: argparse.Namespace) -> int:
+    from comc_utils.clip.survey import as_markdown, survey
+    from comc_utils.store.atomic import atomic_path, make_writable
+
+    if arguments.to:
+        make_writable(arguments.to.absolute().parent, "--to")
+    table = as_markdown(survey())
+    if not arguments.to:
+        print(table, end="")
+        return 0
+    with atomic_path(arguments.to) as temporary:
+        temporary.write_text(table, encoding="utf-8")
+    print(f"Backbones: {arguments.to}")
+    return 0
+
+
 def _write_sentences_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="the corpus (JSONL)")
     parser.add_argument(
@@ -303,6 +323,9 @@ COMMANDS = {
         "train the embedded CLIP models anew, in place of the shipped ones",
         _train_miniworld_arguments,
         _train_miniworld,
+    ),
+    "backbones": Command(
+        "list the CLIP models that open_clip has: which have regions", _backbones_arguments, _backbones
     ),
     "write-sentences": Command(
         "have a language model write the training sentences", _write_sentences_arguments, _write_sentences

@@ -120,13 +120,14 @@ class CachedClip:
         Returns
         -------
         ImageEmbeddings
-            Of n images; local ones are `ShardedEmbeddings` where they are many.
+            Of n images; local ones are `ShardedEmbeddings` where they are many, None where the tower has none.
         """
         key = self.key("images") | {"images": images.fingerprint, "resize": resize}
+        local = not self.clip.why_no_regions
 
         def compute(rows: Iterable[int], *, half: bool = False) -> dict[str, Tensor]:
             part = images.subset(list(rows))
-            embedded = self.clip.encode_images(part, resize=resize, progress=True)
+            embedded = self.clip.encode_images(part, local=local, resize=resize, progress=True)
             if half:
                 embedded = replace(embedded, local=embedded.local.half())
             return {name: t for name, t in vars(embedded).items() if t is not None}
@@ -134,7 +135,7 @@ class CachedClip:
         if len(images) < FEW_IMAGES:
             stored = self.cache.get(key, lambda: compute(range(len(images))))
             return ImageEmbeddings(**{"local": None, **stored})
-        first = self.clip.encode_images(images.subset([0])).local
+        first = self.clip.encode_images(images.subset([0]), local=local).local
         n_numbers = 1 if first is None else first.numel()
         if 4 * n_numbers * len(images) < LARGE_BYTES:
             stored = store_in_shards(self.cache, key, len(images), 4 * n_numbers, compute)

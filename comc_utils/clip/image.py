@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from open_clip import image_transform
 from open_clip.model import get_model_preprocess_cfg
 from open_clip.modified_resnet import ModifiedResNet
-from open_clip.transformer import VisionTransformer
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -71,6 +71,24 @@ class ImageEmbeddings:
         return replace(self, local=self.local[:].float()) if in_shards else self
 
 
+def why_no_regions(visual: nn.Module) -> str:
+    """Say why an image tower has no local embeddings; '' where it has.
+
+    A region has one where the tower's own head is defined on a single location: the value path of a
+    ModifiedResNet's attention pool, or of a vision transformer's last block, with the projection behind it.
+    """
+    if isinstance(visual, ModifiedResNet):
+        return ""
+    if not isinstance(visual, VisionTransformer):
+        return f"the head of its {type(visual).__name__} is not defined on one location"
+    if visual.attn_pool is not None:
+        return "it pools by attention, so that its patches are not in the embedding space"
+    last = visual.transformer.resblocks[-1]
+    if not isinstance(last, ResidualAttentionBlock):
+        return f"the value path of its last block, a {type(last).__name__}, is not known"
+    return ""
+
+
 def make_image_tower(
     model: nn.Module, local: bool
 ) -> Callable[
@@ -99,13 +117,12 @@ def make_image_tower(
         The tower has no such local embeddings.
     """
     visual = model.visual
+    if local and (why := why_no_regions(visual)):
+        raise CoMCError(
+            f"The image tower has no local embeddings, for {why}; use local=False or another model."
+        )
     if isinstance(visual, ModifiedResNet):
         return ResNetTower(visual, local)
-    if local and not isinstance(visual, VisionTransformer):
-        raise CoMCError(
-            f"Local embeddings of the image tower {type(visual).__name__} are not known; use "
-            "local=False or a model with a ModifiedResNet or a VisionTransformer."
-        )
 
     def embed(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         whole, regions = vit_features(visual, pixels) if local else (model.encode_image(pixels), None)

@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from comc_utils.clip.image import ImageEmbeddings, embed_batches, make_image_tower, make_transforms
+from comc_utils.clip.image import (
+    ImageEmbeddings,
+    embed_batches,
+    make_image_tower,
+    make_transforms,
+    why_no_regions,
+)
 from comc_utils.clip.reading import read_batches
 from comc_utils.clip.text import (
     count_truncated,
@@ -72,6 +78,11 @@ class Clip:
     def temperature(self) -> float:
         """The learned temperature, 1 / exp(logit scale); 1/100 for OpenAI's models. Eq. 4's tau."""
         return math.exp(-self.model.logit_scale.item())
+
+    @property
+    def why_no_regions(self) -> str:
+        """Why images have no local embeddings here; '' where they have."""
+        return why_no_regions(self.model.visual)
 
     @property
     def preprocessing(self) -> str:

@@ -7,8 +7,6 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor
 from torch.nn.functional import linear
 
-from comc_utils.errors import CoMCError
-
 
 def vit_features(
     visual: VisionTransformer, pixels: Float[Tensor, "n 3 height width"]
@@ -21,7 +19,7 @@ def vit_features(
     Parameters
     ----------
     visual : VisionTransformer
-        The image tower.
+        The image tower, one of which `image.why_no_regions` has nothing to say.
     pixels : Tensor [n, 3, height, width]
         Preprocessed images.
 
@@ -30,21 +28,8 @@ def vit_features(
     tuple of Tensor [n, d] and Tensor [n, K, d]
         Global embeddings (``encode_image``) and local ones, not normalised.
 
-    Raises
-    ------
-    CoMCError
-        The tower pools by attention, so that its patches are not in the embedding space, or its
-        last block is not the standard one.
     """
-    if visual.attn_pool is not None:
-        raise CoMCError(
-            "This vision transformer pools by attention and has no patch embeddings; use local=False."
-        )
     last = visual.transformer.resblocks[-1]
-    if not isinstance(last, ResidualAttentionBlock):
-        raise CoMCError(
-            f"The last block is a {type(last).__name__}, whose value path is not known; use local=False."
-        )
     # The patches as they enter the last block.
     output = visual.forward_intermediates(pixels, indices=[-2], output_fmt="NLC")
     patches = _value_path(last, output["image_intermediates"][0])  # (n, K, width)

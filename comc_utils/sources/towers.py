@@ -60,7 +60,8 @@ class EncodedExperiment(Experiment):
     @cached_property
     def offers(self) -> frozenset[Need]:
         prompts = {Need.LEARNED_PROMPTS, Need.TOKENS} if is_causal(self.towers.clip.model) else ()
-        return frozenset({Need.TEXT_TOWER, Need.REGIONS, *prompts})
+        regions = () if self.towers.clip.why_no_regions else (Need.REGIONS,)
+        return frozenset({Need.TEXT_TOWER, *regions, *prompts})
 
     @property
     def backbones(self) -> list[str]:
