@@ -208,6 +208,11 @@ def refuse_what_it_cannot_use(
         (given.tag and not files, "has its own weights; leave `tag` out"),
         (given.draft and not files, "reads no JPEG files; leave `draft` out"),
         (given.skip_unreadable and not files, "reads no files; leave `skip_unreadable` out"),
+        (given.half and not towers, "has no image tower; leave `half` out"),
+        (
+            given.half and given.openvino,
+            "runs by OpenVINO in single precision alone; leave `half` or `openvino` out",
+        ),
         (given.openvino and not towers, "has no image tower; leave `openvino` out"),
         (other_text and not towers, "has no text tower, so that its text cannot be exchanged; use its own"),
         (given.limit and not towers, "is small and has no trials; leave the limit out"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,15 @@ def test_what_lies_in_the_place_of_weights_is_named(
         (tmp_path / name).write_bytes(content)
         with pytest.raises(CoMCError, match=message):
             load_clip("test-vit", tmp_path / name)
+
+
+def test_half_precision_is_asked_for_and_needs_a_gpu(tags: dict, weights: Path, tmp_path: Path) -> None:
+    clip = load_clip("test-vit", weights)
+    assert not clip.half
+    with pytest.raises(
+        CoMCError, match="Half precision is for a GPU, and test-vit runs on the cpu here.*--half"
+    ):
+        clip.with_half_precision()
+    key = CachedClip(replace(clip, half=True), "test-vit", "", EmbeddingCache(tmp_path)).key("images")
+    assert key["precision"] == "float16"
+    assert "precision" not in CachedClip(clip, "test-vit", "", EmbeddingCache(tmp_path)).key("images")

@@ -64,8 +64,7 @@ class CachedClip:
         key = {"what": what, "model": self.name, "weights": self.clip.fingerprint}
         if (preprocessing := self.clip.preprocessing) != OPENAI_PREPROCESSING:
             key["preprocessing"] = preprocessing
-        # A GPU embeds images in half precision: not to be mistaken for a CPU's embeddings.
-        if self.clip.device.type == "cuda":
+        if self.clip.half:
             key["precision"] = "float16"
         return key | ({"runtime": self.runtime} if self.runtime else {})
 

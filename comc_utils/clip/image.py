@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -136,6 +135,8 @@ def embed_batches(
     scale: Callable[[Tensor], Tensor],
     batches: Iterable[UInt8[Tensor, "n height width 3"]],
     device: torch.device,
+    *,
+    half: bool = False,
 ) -> Iterator[list[Float[Tensor, "n ..."] | None]]:
     """Run an image tower over batches, one batch behind the reading.
 
@@ -150,7 +151,9 @@ def embed_batches(
     batches : iterable of Tensor [n, height, width, 3]
         8-bit images, in pinned memory where the device is a GPU.
     device : torch.device
-        Where the tower runs: in half precision on CUDA (torch's autocast), else in float32.
+        Where the tower runs.
+    half : bool
+        In half precision (torch's autocast, on CUDA), else in float32 throughout.
 
     Yields
     ------
@@ -159,7 +162,7 @@ def embed_batches(
     """
     queued = None
     for batch in batches:
-        waiting, queued = queued, _queue_batch(tower, scale, batch, device)
+        waiting, queued = queued, _queue_batch(tower, scale, batch, device, half)
         if waiting is not None:
             yield _wait_for(*waiting)
     if queued is not None:
@@ -171,12 +174,14 @@ def _queue_batch(
     scale: Callable[[Tensor], Tensor],
     batch: UInt8[Tensor, "n height width 3"],
     device: torch.device,
+    half: bool,
 ) -> tuple[list[Tensor | None], torch.cuda.Event | None]:
     on_gpu = device.type == "cuda"
-    half = torch.autocast("cuda", torch.float16) if on_gpu else nullcontext()
+    # By default convolutions on a GPU round their inputs to ten bits.
+    precision = torch.autocast("cuda", torch.float16) if half else torch.backends.cudnn.flags(allow_tf32=False)
     with torch.inference_mode():
         pixels = scale(batch.to(device, non_blocking=on_gpu))
-        with half:
+        with precision:
             parts = tower(pixels)
         # A copy from a GPU that does not block lands in pinned memory, and may still be on its way.
         embeddings = [

@@ -53,6 +53,8 @@ class EncodedExperiment(Experiment):
         """The frozen towers, with the cache."""
         name = self.options.backbone or self.profile.backbones[0]
         clip = load_backbone(name, self.options.weights or self.profile.weights, tag=self.options.tag)
+        if self.options.half:
+            clip = clip.with_half_precision()
         if self.options.openvino:
             return CachedClip(clip.with_openvino(), name, "OpenVINO", self.cache)
         return CachedClip(clip, name, "", self.cache)
