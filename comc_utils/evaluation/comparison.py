@@ -12,6 +12,7 @@ from typing import TypedDict
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
+from scipy.stats import t as student
 
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.metrics import bootstrap_map, bootstrap_map_difference, mean_average_precision
@@ -118,3 +119,20 @@ def map_over_seeds(
     spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
     means = {"mAP": values.mean(), "low": low.mean(), "high": high.mean(), "spread": spread}
     return {name: float(value) for name, value in means.items()}
+
+
+def over_seeds(differences: Float[np.ndarray, " n_seeds"]) -> tuple[float, float, float]:
+    """Mean of a difference over seeds with its 95 % t interval.
+
+    Parameters
+    ----------
+    differences : array of shape (seeds,)
+
+    Returns
+    -------
+    mean, low, high : float
+        The ends are NaN for one seed, which has no spread.
+    """
+    n = len(differences)
+    half = student.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    return differences.mean(), differences.mean() - half, differences.mean() + half

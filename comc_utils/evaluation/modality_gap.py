@@ -223,3 +223,32 @@ def _check(images: ArrayLike, texts: ArrayLike) -> tuple[np.ndarray, np.ndarray]
                 "its norm."
             )
     return arrays
+
+
+def in_units(measure: str, interval: ArrayLike) -> Float[np.ndarray, ...]:
+    """Give a measure of `gap` as a reader sees it: accuracies and recalls in percent, the others as they are.
+
+    Parameters
+    ----------
+    measure : str
+        A key of what `gap` gives.
+    interval : array
+        Value, low and high, or their differences.
+
+    Returns
+    -------
+    array
+        Rounded to 4 digits.
+    """
+    return np.round(np.array(interval) * (100 if _is_share(measure) else 1), 4)
+
+
+def as_text(measure: str, interval: ArrayLike) -> str:
+    """Write a measure of `gap` with its interval, in the units of `in_units`: "0.722 [0.709, 0.735]"."""
+    digits = 1 if _is_share(measure) else 3
+    value, low, high = in_units(measure, interval)
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _is_share(measure: str) -> bool:
+    return measure.startswith(("probe", "recall"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -151,6 +152,35 @@ def switched(preset: Preset, switch: str, towards: Preset) -> Preset:
     """
     taken = {name: getattr(towards, name) for name in SWITCHES[switch]}
     return replace(preset, name=f"{preset.name}, {switch} as in {towards.name}", **taken)
+
+
+def switch_trials(
+    own: Preset, switches: Sequence[str], *, with_paper: bool
+) -> list[tuple[str, str, Preset, Preset]]:
+    """List what to run to measure each switch twice: on in the paper's preset, off in the released one.
+
+    Parameters
+    ----------
+    own : Preset
+        The released one, or the profile's variant of it.
+    switches : sequence of str
+        Keys of `SWITCHES`.
+    with_paper : bool
+        Whether the paper's preset can be trained.
+
+    Returns
+    -------
+    list of (str, str, Preset, Preset)
+        Switch, how it is measured, the preset with it and the one without; none where both are the same.
+    """
+    trials = []
+    for name in switches:
+        if with_paper:
+            trials.append((name, "switched on in the paper's preset", switched(PAPER, name, own), PAPER))
+        without = switched(own, name, PAPER)
+        if replace(without, name=own.name) != own:
+            trials.append((name, "switched off in the released preset", own, without))
+    return trials
 
 
 def sentences_alone(preset: Preset) -> Preset:

@@ -2,3 +2,7 @@
 
 A function is named after its notebook and takes what that notebook left; it gives Markdown.
 """
+
+from comc_utils.notebooks.answers.ablations import ablations, alpha_sweep, modality_gap
+
+__all__ = ["ablations", "alpha_sweep", "modality_gap"]

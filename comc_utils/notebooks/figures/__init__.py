@@ -1,6 +1,8 @@
 """The notebooks' figures: every function draws one, from tables, and gives it back."""
 
 from comc_utils.notebooks.figures import palette
+from comc_utils.notebooks.figures.ablations import along_alpha, alpha_and_tau, parts, switches
+from comc_utils.notebooks.figures.gap import before_and_after, gap_along_alpha, layout_grid, layout_points
 from comc_utils.notebooks.figures.shared import (
     dots_with_intervals,
     forest_plot,
@@ -11,11 +13,19 @@ from comc_utils.notebooks.figures.shared import (
 )
 
 __all__ = [
+    "along_alpha",
+    "alpha_and_tau",
+    "before_and_after",
     "dots_with_intervals",
     "forest_plot",
+    "gap_along_alpha",
     "image_grid",
     "label_points",
+    "layout_grid",
+    "layout_points",
     "methods_with_intervals",
     "palette",
+    "parts",
     "spread_labels",
+    "switches",
 ]
