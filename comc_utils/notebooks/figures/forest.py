@@ -92,8 +92,8 @@ def _strength(finding: Finding) -> tuple[int, float]:
 
 def _in_lines(text: str, width: int) -> str:
     """Break a text into lines of about one length."""
-    n_lines = -(-len(text) // width)
-    return textwrap.fill(text, min(width, len(text) // n_lines + 6)) if text else ""
+    n_lines = max(1, -(-len(text) // width))
+    return textwrap.fill(text, min(width, len(text) // n_lines + 6), break_on_hyphens=False)
 
 
 def _draw_row(axis: Axes, place: int, found: list[Finding]) -> None:
