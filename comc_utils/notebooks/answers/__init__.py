@@ -2,3 +2,7 @@
 
 A function is named after its notebook and takes what that notebook left; it gives Markdown.
 """
+
+from comc_utils.notebooks.answers.text_and_towers import backbones, data_size, language_models
+
+__all__ = ["backbones", "data_size", "language_models"]
