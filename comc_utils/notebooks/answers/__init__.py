@@ -3,6 +3,7 @@
 A function is named after its notebook and takes what that notebook left; it gives Markdown.
 """
 
+from comc_utils.notebooks.answers.text_and_towers import backbones, data_size, language_models
 from comc_utils.notebooks.answers.verdicts import report
 
-__all__ = ["report"]
+__all__ = ["backbones", "data_size", "language_models", "report"]

@@ -9,13 +9,17 @@ from comc_utils.notebooks.figures.shared import (
     methods_with_intervals,
     spread_labels,
 )
+from comc_utils.notebooks.figures.text_and_towers import backbones, sizes, writers
 
 __all__ = [
+    "backbones",
     "dots_with_intervals",
     "forest_plot",
     "image_grid",
     "label_points",
     "methods_with_intervals",
     "palette",
+    "sizes",
     "spread_labels",
+    "writers",
 ]
