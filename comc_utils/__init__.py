@@ -20,6 +20,7 @@ _PLACES = {
     "cache_dir": "comc_utils.store.paths",
     "claims": "comc_utils.evaluation.claims",
     "compare": "comc_utils.evaluation.comparison",
+    "compare_steps": "comc_utils.evaluation.comparison",
     "explore_scores": "comc_utils.notebooks.explore",
     "few_shot": "comc_utils.method.few_shot",
     "figures": "comc_utils.notebooks.figures",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.comparison import compare, map_over_seeds, map_percent
+from comc_utils.evaluation.comparison import compare, compare_steps, map_over_seeds, map_percent
 from comc_utils.evaluation.groups import tabulate
 from comc_utils.evaluation.metrics import bootstrap_map, bootstrap_map_difference, mean_average_precision
 
@@ -55,6 +55,14 @@ def test_seeds_that_cannot_be_paired_are_refused():
         compare(GOOD, POOR[:2], LABELS, seed=0)
     with pytest.raises(CoMCError, match="0 seeds"):
         compare([], POOR, LABELS, seed=0)
+
+
+def test_steps_go_from_each_to_the_next():
+    steps = compare_steps({"poor": POOR, "good": GOOD, "again": GOOD}, LABELS, seed=2)
+    assert list(steps) == ["good over poor", "again over good"]
+    assert steps["good over poor"] == compare(GOOD, POOR, LABELS, seed=2)
+    assert steps["again over good"]["difference"] == 0
+    assert compare_steps({"poor": POOR}, LABELS, seed=2) == {}
 
 
 def test_map_over_seeds_is_the_mean_of_values_and_of_interval_ends():

@@ -147,7 +147,7 @@ CLAIMS = (
     ),
     Claim(
         "better-backbone-better-comc",
-        "The better the visual backbone, the better CoMC.",
+        "The larger the visual backbone, the better CoMC.",
         f"{_BACKBONES}, sentence 3; Table 6",
         "09_backbones",
         Greater(groups.BETTER_BACKBONE),

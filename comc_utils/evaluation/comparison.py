@@ -6,7 +6,8 @@ verdict needs both, never a bare difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TypedDict
 
 import numpy as np
@@ -93,6 +94,39 @@ def compare(
         high=round(100 * interval.high, 4),
         over_seeds=over_seeds,
     )
+
+
+def compare_steps(
+    scores: Mapping[str, Sequence[Float[ArrayLike, "n n_labels"]]],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    seed: int,
+) -> dict[str, Comparison]:
+    """Compare each with the one before it.
+
+    Parameters
+    ----------
+    scores : mapping of str to sequence of array of shape (n, N)
+        What is compared, in order; of each one array a seed, as `compare` takes them.
+    labels : array of shape (n, N)
+        0 or 1.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict of str to Comparison
+        "b over a" where b follows a; empty for fewer than two.
+
+    Raises
+    ------
+    CoMCError
+        As `compare`.
+    """
+    return {
+        f"{later} over {earlier}": compare(scores[later], scores[earlier], labels, seed=seed)
+        for earlier, later in pairwise(scores)
+    }
 
 
 def map_over_seeds(

@@ -7,6 +7,9 @@ import pandas as pd
 from comc_utils.errors import CoMCError
 from comc_utils.store.paths import repository_root
 
+IMAGE_PARAMETERS = {"RN50": 38.32, "RN101": 56.26, "ViT-B/32": 87.85}
+"""Millions of parameters in the image towers of Table 6: OpenAI's CLIP, as open_clip builds its models."""
+
 
 def reported(table: int, **where: str) -> pd.DataFrame:
     """Rows of one of the paper's tables.

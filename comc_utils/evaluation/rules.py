@@ -12,6 +12,10 @@ from comc_utils.evaluation.comparison import Comparison
 MARGIN = 1.0
 """Points of mAP below which a difference is called small."""
 
+POINTS = "points of mAP"
+"""The unit of nearly all findings."""
+_UNITS = {"best alpha": "alpha", "centroid distance": "distance", "probe accuracy": "points of accuracy"}
+
 
 class Verdict(str, Enum):
     """How a claim fares on a profile."""
@@ -30,6 +34,11 @@ class Finding:
     numbers: str
     verdict: Verdict
     comparison: Comparison | None = None
+
+    @property
+    def unit(self) -> str:
+        """What its numbers count."""
+        return _UNITS.get(self.name, POINTS)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.numbers}"

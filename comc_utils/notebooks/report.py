@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import mistune
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.claims import CLAIMS, Metrics, Verdict, judge
 from comc_utils.evaluation.reported import reported
 from comc_utils.evaluation.rules import MARGIN
+from comc_utils.notebooks import answers
 from comc_utils.notebooks.files import read_source
 from comc_utils.notebooks.manifest import Entry, note, read_manifest
 from comc_utils.notebooks.times import reference_times
@@ -29,7 +32,14 @@ from comc_utils.store.atomic import atomic_path
 _TEMPLATE = "report.html.jinja"
 REPORT = "15_report"
 """The notebook that writes the page."""
-_ROWS_SHOWN = 25
+# With more rows a table is folded.
+_MANY_ROWS = 9
+# Letters in a line of half the page's width, and of all of it.
+_HALF, _WHOLE = 62, 130
+# A picture of more pixels than this across, 200 an inch, takes the page's whole width.
+_WIDE_PIXELS = 1600
+# What spans orders of magnitude; other numbers are percentages, or small.
+_WITH_THREE_DIGITS = {"seconds", "ratio", "factor", "pull", "peak memory (GB)"}
 # A PNG above this many bytes is a photograph or a sheet of drawings: as JPEG it is a fraction of it.
 _LARGE_PNG = 150_000
 _JPEG_QUALITY = 80
@@ -64,9 +74,11 @@ class _Grid:
     caption: str
     columns: list[tuple[str, bool]]  # name, whether its values are numbers
     rows: list[list[str]]
-    rows_left_out: int
     file: str  # relative to the page; '' for none
     paper_table: int | None  # that it stands beside
+    wide: bool  # it takes the page's whole width
+    tight: bool  # its cells need no second line
+    long: bool
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class _Picture:
     width: int
     height: int
     data_file: str
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -85,11 +98,11 @@ class _Section:
     notebook: str
     title: str
     question: str
+    answer: str  # Markdown
     link: str  # relative to the page; '' for none
     settings: str
-    missing: list[str]  # sentences
-    pictures: list[_Picture]
-    grids: list[_Grid]
+    absent: str  # a sentence on why it has left nothing; '' where it has
+    shown: list[_Picture | _Grid]  # in reading order
 
 
 @dataclass(frozen=True)
@@ -170,6 +183,7 @@ def write_report(folder: Path, profile: str, *, smoke: bool = False) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"markdown": _markdown, "where": _where}
     page = environment.get_template(_TEMPLATE).render(
         profile=about,
         smoke=smoke,
@@ -178,8 +192,10 @@ def write_report(folder: Path, profile: str, *, smoke: bool = False) -> Path:
         margin=MARGIN,
         report=REPORT,
         forest=drawn[0] if drawn else None,
+        first_words=answers.report(dict(claims)),
+        ablations=metrics.get("04_ablations", {}),
         paper_tables=paper_tables,
-        above={grid.file for beside in paper_tables for grid in beside.ours},
+        beside={grid.file: beside.table.number for beside in paper_tables for grid in beside.ours},
         sections=sections,
         run=reference_times(folder),
         speed=_speed(folder.parent / "benchmarks"),
@@ -219,31 +235,34 @@ def _notebooks(folder: Path) -> list[str]:
 
 
 def _section(folder: Path, name: str, metrics: Metrics) -> _Section:
-    missing = []
     executed = folder / "notebooks" / f"{name}.ipynb"
     title, question = _introduction(executed) if executed.exists() else ("", "")
     manifest = read_manifest(folder, name)
-    if not executed.exists():
-        missing.append("There is no executed notebook.")
-    if name not in metrics:
-        missing.append("It has left no metrics.")
-    elif "skipped" in metrics[name]:
-        missing.append(f"It was skipped: {metrics[name]['skipped']}")
-    shown = [_shown(folder, entry) for entry in manifest.left if entry.caption]
-    pictures = [what for what in shown if isinstance(what, _Picture)]
-    grids = [what for what in shown if isinstance(what, _Grid)]
-    if not pictures and not grids:
-        missing.append("It has left no figure and no table.")
+    absent = ""
+    if name not in metrics and not manifest.left:
+        absent = "It has not run here."
+    elif "skipped" in metrics.get(name, {}):
+        absent = f"Not asked here: {metrics[name]['skipped']}"
     return _Section(
         notebook=name,
         title=title or name[3:].replace("_", " ").capitalize(),
         question=question,
+        answer="\n\n".join(entry.caption for entry in manifest.left if entry.kind == "answer"),
         link=f"notebooks/{name}.ipynb" if executed.exists() else "",
         settings=", ".join(f"{key} = {value!r}" for key, value in manifest.settings.items()),
-        missing=missing,
-        pictures=pictures,
-        grids=grids,
+        absent=absent,
+        shown=[_shown(folder, entry) for entry in manifest.left if entry.kind in ("figure", "table")],
     )
+
+
+def _markdown(text: str) -> Markup:
+    """Render a notebook's answer; HTML in it stays text."""
+    return Markup(mistune.create_markdown(escape=True)(text))
+
+
+def _where(place: str) -> str:
+    """Shorten a place in the paper to its section and its table or figure."""
+    return ", ".join([place.split(",")[0], *re.findall(r"(?:Table|Figure) [\w()]+", place)[:1]])
 
 
 def _shown(folder: Path, entry: Entry) -> _Picture | _Grid:
@@ -278,30 +297,44 @@ def _beside_the_paper(table: _PaperTable, sections: Mapping[str, _Section], near
     wide = frame.pivot(index=table.rows, columns=table.columns, values="value")
     wide.columns = [" ".join(c) if isinstance(c, tuple) else c for c in wide.columns]
     theirs = _grid(wide.reset_index(), f"The paper's Table {table.number}, {dataset}, in %", "")
-    ours = [grid for section in sections.values() for grid in section.grids if grid.paper_table == table.number]
+    grids = [what for section in sections.values() for what in section.shown if isinstance(what, _Grid)]
+    ours = [grid for grid in grids if grid.paper_table == table.number]
     return _Beside(table, theirs, ours, sections[table.notebook])
 
 
 def _grid(frame: pd.DataFrame, caption: str, file: str, paper_table: int | None = None) -> _Grid:
-    shown = frame.head(_ROWS_SHOWN)
-    numeric = [bool(frame[column].dtype.kind in "fi") for column in frame]
-    cells = [_cells(shown[column]) for column in shown]
+    decimals = _decimals_of_noise(frame)
+    cells = [_cells(frame[column], decimals) for column in frame]
+    words = zip(map(str, frame.columns), cells, strict=True)
+    letters = sum(3 + max(map(len, [*name.split(), *of])) for name, of in words)
     return _Grid(
         caption=caption,
-        columns=list(zip(map(str, frame.columns), numeric, strict=True)),
+        columns=[(str(name).replace("_", " "), frame[name].dtype.kind in "fi") for name in frame],
         rows=[list(row) for row in zip(*cells, strict=True)],
-        rows_left_out=len(frame) - len(shown),
         file=file,
         paper_table=paper_table,
+        wide=letters > _HALF,
+        tight=letters <= _WHOLE,
+        long=len(frame) > _MANY_ROWS,
     )
 
 
-def _cells(column: pd.Series) -> list[str]:
-    """Write percentages with one decimal, what lies between -2 and 2 throughout with three."""
-    if column.dtype.kind == "f":
-        digits = 3 if column.abs().max() < 2 else 1
-        return ["" if pd.isna(value) else f"{value:.{digits}f}" for value in column]
-    return ["" if pd.isna(value) else str(value) for value in column]
+def _decimals_of_noise(frame: pd.DataFrame) -> int:
+    """Give two decimals where intervals are narrower than what one tells, else one."""
+    if not {"low", "high"} <= set(frame):
+        return 1
+    return 2 if (frame["high"] - frame["low"]).median() / 2 < 0.15 else 1
+
+
+def _cells(column: pd.Series, decimals: int) -> list[str]:
+    """Write numbers as noise allows; what lies between -2 and 2 throughout with two decimals."""
+    if column.dtype.kind != "f":
+        return ["" if pd.isna(value) else str(value) for value in column]
+    if column.name in _WITH_THREE_DIGITS:
+        return ["" if pd.isna(value) else f"{value:.3g}" for value in column]
+    digits = 2 if column.abs().max() < 2 else decimals
+    # Adding 0 turns -0.0 into 0.0.
+    return ["" if pd.isna(value) else f"{round(value, digits) + 0:.{digits}f}" for value in column]
 
 
 def _picture(path: Path, caption: str) -> _Picture:
@@ -322,4 +355,5 @@ def _picture(path: Path, caption: str) -> _Picture:
         width=width,
         height=height,
         data_file=f"figures/{path.with_suffix('.csv').name}",
+        wide=width > _WIDE_PIXELS,
     )

@@ -2,19 +2,21 @@
 
 from comc_utils.notebooks.figures import palette
 from comc_utils.notebooks.figures.ablations import along_alpha, alpha_and_tau, parts, switches
+from comc_utils.notebooks.figures.forest import forest_plot
 from comc_utils.notebooks.figures.gap import before_and_after, gap_along_alpha, layout_grid, layout_points
 from comc_utils.notebooks.figures.shared import (
     dots_with_intervals,
-    forest_plot,
     image_grid,
     label_points,
     methods_with_intervals,
     spread_labels,
 )
+from comc_utils.notebooks.figures.text_and_towers import backbones, sizes, writers
 
 __all__ = [
     "along_alpha",
     "alpha_and_tau",
+    "backbones",
     "before_and_after",
     "dots_with_intervals",
     "forest_plot",
@@ -26,6 +28,8 @@ __all__ = [
     "methods_with_intervals",
     "palette",
     "parts",
+    "sizes",
     "spread_labels",
     "switches",
+    "writers",
 ]

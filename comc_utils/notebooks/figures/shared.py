@@ -12,10 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from comc_utils.evaluation.claims import Claim, Judgement, Verdict
-from comc_utils.notebooks.figures.palette import ACCENT, LEARNS_FROM, MAIN, MUTED
-
-_VERDICT_COLOURS = {Verdict.HOLDS: MAIN, Verdict.FAILS: ACCENT, Verdict.WITHIN_NOISE: MUTED}
+from comc_utils.notebooks.figures.palette import LEARNS_FROM, MAIN
 
 _PLACES = (
     ((6, 0), "left", "center"), ((6, 4), "left", "center"), ((6, -4), "left", "center"),
@@ -164,62 +161,3 @@ def label_points(
             if inside and not box.count_overlaps(taken):
                 break
         taken.append(box)
-
-
-def forest_plot(judgements: Mapping[Claim, Judgement]) -> tuple[Figure, pd.DataFrame]:
-    """Draw the differences behind the claims with their intervals, under each claim's statement.
-
-    Parameters
-    ----------
-    judgements : mapping of Claim to Judgement
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        Linear between -1 and 1, logarithmic beyond; coloured by what a difference says for its claim.
-    data : pandas.DataFrame
-        Columns claim, comparison, verdict, difference, low, high.
-    """
-    figure, axis = plt.subplots()
-    axis.axvline(0, color="black", linewidth=0.8)
-    rows, names, place = [], {}, 0
-    for claim, judgement in judgements.items():
-        differences = [f for f in judgement.findings if f.comparison is not None]
-        if not differences:
-            continue
-        text = axis.annotate(
-            claim.statement,
-            (0.005, place + 0.12),
-            xycoords=("figure fraction", "data"),
-            annotation_clip=False,
-            va="center",
-            fontsize=7.5,
-            fontweight="bold",
-            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},
-        )
-        text.set_in_layout(False)
-        for finding in differences:
-            place += 1
-            c, colour = finding.comparison, _VERDICT_COLOURS[finding.verdict]
-            axis.plot([c["low"], c["high"]], [place, place], color=colour, linewidth=1.6)
-            axis.plot(c["difference"], place, "o", color=colour, markersize=4)
-            names[place] = finding.name
-            numbers = (c["difference"], c["low"], c["high"])
-            rows.append((claim.identifier, finding.name, finding.verdict.value, *numbers))
-        place += 1
-    data = pd.DataFrame(rows, columns=["claim", "comparison", "verdict", "difference", "low", "high"])
-    if data.empty:
-        axis.set_title("no difference to show")
-    left, right = (1.3 * min(-1, data.low.min()), 1.3 * max(1, data.high.max())) if rows else (-1, 1)
-    ticks = [t for t in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if left <= t <= right]
-    axis.set_xscale("symlog", linthresh=1)
-    axis.set_xticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks], fontsize=8)
-    axis.set_xlim(left, right)
-    axis.set_xlabel("difference in points (centroid distance: in its own unit)", fontsize=9)
-    axis.set_ylim(max(place, 1) - 0.4, -0.6)
-    axis.set_yticks(list(names), list(names.values()), fontsize=7)
-    axis.tick_params(axis="y", length=0)
-    axis.spines["left"].set_visible(False)
-    axis.grid(axis="y", visible=False)
-    figure.set_size_inches(6.4, 0.7 + 0.16 * max(place, 4))
-    return figure, data

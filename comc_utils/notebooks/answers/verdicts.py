@@ -1,0 +1,24 @@
+"""What has become of the paper's claims, in a sentence or two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from comc_utils.evaluation.claims import Claim, Judgement, Verdict
+from comc_utils.notebooks.answers.words import listed
+
+_COUNTED = {
+    Verdict.HOLDS: ("holds", "hold"),
+    Verdict.FAILS: ("fails", "fail"),
+    Verdict.WITHIN_NOISE: ("is within noise", "are within noise"),
+    Verdict.NOT_TESTABLE: ("is not testable", "are not testable"),
+}
+
+
+def report(judgements: Mapping[Claim, Judgement]) -> str:
+    """Count the verdicts and name the claims that fail."""
+    claims = {v: [claim for claim, j in judgements.items() if j.verdict is v] for v in _COUNTED}
+    counts = [f"**{len(of)} {_COUNTED[v][len(of) > 1]}**" for v, of in claims.items() if of]
+    failing = "; ".join(f"“{claim.statement.rstrip('.')}”" for claim in claims[Verdict.FAILS])
+    against = f"What fails: {failing}." if failing else "None fails."
+    return f"Of the paper's {len(judgements)} claims, {listed(counts)} here. {against}"
