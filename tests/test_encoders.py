@@ -264,7 +264,7 @@ def test_attention_pool_with_positional_embedding_equals_encode_image(rn50, imag
 
 def test_attention_pool_without_positional_embedding(rn50, images, rn50_embeddings):
     given = rn50.encode_images(images, local=False)
-    assert given.local is None
+    assert given.local is None and given.local_norms is None
     pool = rn50.model.visual.attnpool
     kept = pool.positional_embedding.data.clone()
     pool.positional_embedding.data.zero_()
@@ -286,14 +286,18 @@ def test_resnet_local_embeddings_region_by_region(rn50, images, rn50_embeddings)
         parameter.detach().double().numpy()
         for parameter in (*pool.v_proj.parameters(), *pool.c_proj.parameters())
     )
-    expected = np.empty((3, 49, 1024))
+    expected, norms = np.empty((3, 49, 1024)), np.empty((3, 49))
     for image in range(3):
         for row in range(7):
             for column in range(7):
                 value = v_weight @ x[image, :, row, column] + v_bias
                 region = c_weight @ value + c_bias
+                norms[image, 7 * row + column] = np.linalg.norm(region)
                 expected[image, 7 * row + column] = region / np.linalg.norm(region)
     assert_close(rn50_embeddings.local, torch.from_numpy(expected))
+    given = rn50_embeddings.local_norms.double()
+    torch.testing.assert_close(given, torch.from_numpy(norms), rtol=1e-4, atol=0)
+    assert torch.equal(rn50_embeddings[[2, 0]].local_norms, rn50_embeddings.local_norms[[2, 0]])
 
 
 def test_vit_global_equals_encode_image(vit, images):
@@ -315,7 +319,9 @@ def test_vit_value_path_token_by_token(vit, images):
             x = block(x)
         alone = torch.stack([torch.cat([last(token[None, None])[0] for token in image[1:]]) for image in x])
         expected = unit(visual.ln_post(alone) @ visual.proj)
-    given = vit.encode_images(images).local
+    embedded = vit.encode_images(images)
+    assert embedded.local_norms is None and vit.projected_positions is None
+    given = embedded.local
     assert given.shape == (3, 16, 32)
     assert_close(given, expected)
     visual.output_tokens = True

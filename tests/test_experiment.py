@@ -124,6 +124,23 @@ def test_images_in_shards_go_on_where_they_stopped(tmp_path, monkeypatch):
     assert sizes == [1, 10, 10, 4, 1, 4]
 
 
+def test_kept_embeddings_without_lengths_are_not_taken_for_those_with(tmp_path, monkeypatch):
+    keys, get = [], EmbeddingCache.get
+    monkeypatch.setattr(
+        EmbeddingCache, "get", lambda cache, key, *rest: keys.append(dict(key)) or get(cache, key, *rest)
+    )
+    embedded = tiny(tmp_path / "new").image_embeddings
+    kept = {name: part for name, part in vars(embedded).items() if name != "local_norms"}
+    without = {name: value for name, value in keys[-1].items() if name != "local norms"}
+    EmbeddingCache(tmp_path / "embeddings").get(without, lambda: kept)
+    again = tiny(tmp_path).image_embeddings
+    torch.testing.assert_close(again.local_norms, embedded.local_norms)
+    monkeypatch.setattr(Clip, "projected_positions", None)  # as of other towers
+    del keys[:]
+    assert torch.equal(tiny(tmp_path).image_embeddings.local, embedded.local)
+    assert keys[-1] == without
+
+
 def test_many_images_in_shards_score_as_in_one_piece(tmp_path, monkeypatch):
     whole = tiny(tmp_path / "whole")
     monkeypatch.setattr(cached, "FEW_IMAGES", 10)
@@ -133,6 +150,9 @@ def test_many_images_in_shards_score_as_in_one_piece(tmp_path, monkeypatch):
     assert sharded.local_embeddings.shape == whole.local_embeddings.shape
     assert sharded.local_embeddings.dtype == torch.float16
     assert len(list((tmp_path / "sharded" / "embeddings").glob("*.safetensors"))) == 4
+    norms = [e.image_embeddings.local_norms for e in (whole, sharded)]
+    assert norms[0].shape == (24, 9)
+    torch.testing.assert_close(*norms)
     for alpha in (0.0, 0.7, 1.0):
         scores = [e.fit().components().at(alpha).final for e in (whole, sharded)]
         torch.testing.assert_close(*scores, rtol=0, atol=2e-3)

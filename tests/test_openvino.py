@@ -66,6 +66,7 @@ def test_openvino_equals_torch(rn50, images):
         assert (ours[0] - ours[1]).abs().max() > 1e-4, "too alike to tell images apart"
     assert not torch.equal(given.with_position, expected.with_position), "torch ran it"
     without_regions = with_openvino.encode_images(images, local=False)
+    torch.testing.assert_close(given.local_norms, expected.local_norms, rtol=1e-4, atol=0)
     assert without_regions.local is None
     assert (without_regions.with_position - expected.with_position).abs().max() < 1e-5
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from tasks import task_of
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import linear, normalize
 
 from comc_utils.baselines import CoOp, CoOpDpt, DualCoOp, Sgd, TaiDpt, dual_coop, zero_shot_scores
-from comc_utils.baselines.dual_coop import presence_logits
+from comc_utils.baselines.dual_coop import attention_tokens, presence_logits
 from comc_utils.baselines.prompts import ALL, PromptTower, pool_regions, pool_tokens, random_contexts
 from comc_utils.clip import Clip, ImageEmbeddings, load_clip
 from comc_utils.errors import CoMCError
@@ -38,11 +38,15 @@ def clip() -> Clip:
 
 
 @pytest.fixture(scope="module")
-def images(clip: Clip) -> LabelledImages:
+def drawn() -> list[Image.Image]:
     rng = np.random.default_rng(0)
     drawn = [Image.fromarray(rng.integers(0, 256, (7, 7, 3), np.uint8)) for _ in range(3)]
-    embeddings = clip.encode_images([image.resize((224, 224)) for image in drawn])
-    return LabelledImages(NAMES, embeddings, LABELS)
+    return [image.resize((224, 224)) for image in drawn]
+
+
+@pytest.fixture(scope="module")
+def images(clip: Clip, drawn: list[Image.Image]) -> LabelledImages:
+    return LabelledImages(NAMES, clip.encode_images(drawn), LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +179,61 @@ def test_dual_coop_aggregates_as_its_code_does() -> None:
             both = [5 * (20 * local[n] @ prompt * weights).sum() for prompt in (absent[c], present[c])]
             probability = torch.stack(both).softmax(dim=0)[1]
             assert logits[n, c].sigmoid() == pytest.approx(float(probability), rel=1e-4)
+
+
+@torch.no_grad()
+def literal_attention_tokens(clip: Clip, image: Image.Image) -> Tensor:
+    """Mean and regions of layer4 through the attention pool as DualCoOp's authors run it, [1 + K, d]."""
+    visual = clip.model.visual
+    x = open_clip.image_transform(clip.image_size, is_train=False)(image)[None]
+    for layer in (visual.stem, visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+        x = layer(x)
+    pool, x = visual.attnpool, x[0].flatten(1).T
+    x = torch.cat([x.mean(dim=0, keepdim=True), x]) + pool.positional_embedding
+    x = linear(x, pool.v_proj.weight, pool.v_proj.bias)
+    x = linear(x, pool.c_proj.weight, pool.c_proj.bias)
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+@pytest.mark.parametrize("image_size", [224, 96])
+def test_dual_coop_scores_all_tokens_of_the_attention_pool(image_size: int, drawn: list[Image.Image]) -> None:
+    clip = load_clip("RN50-quickgelu", None, seed=0, image_size=image_size)
+    embeddings = clip.encode_images(drawn)
+    expected = torch.stack([literal_attention_tokens(clip, image) for image in drawn])
+    assert expected.shape == (3, 1 + (image_size // 32) ** 2, 1024)
+    tokens = attention_tokens(embeddings, clip.projected_positions)
+    torch.testing.assert_close(tokens, expected, rtol=0, atol=1e-5)
+    without = attention_tokens(embeddings, torch.zeros_like(clip.projected_positions))
+    assert (without - expected).abs().amax(dim=(0, 2)).min() > 1e-3, "the position is not to be seen"
+    task = task_of(clip, NAMES, images=LabelledImages(NAMES, embeddings, LABELS))
+    scores = DualCoOp(training=replace(ONE_STEP, epochs=0), n_context=4).fit(task, seed=0).score(embeddings)
+    present, absent = (literal_prompts(clip, context) for context in random_contexts(2, 4, 512, seed=0))
+    for row, image_tokens in enumerate(expected.double()):
+        for c in range(len(NAMES)):
+            cosines, of_absent = image_tokens @ present[c].double(), image_tokens @ absent[c].double()
+            weights = (20 * cosines).exp() / (20 * cosines).exp().sum()
+            found = 100 * float((weights * (cosines - of_absent)).sum())
+            assert scores[row, c] == pytest.approx(found, abs=1e-3)
+
+
+def test_dual_coop_learns_from_the_tokens_that_it_scores(clip, images, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        dual_coop, "presence_logits", lambda x, *rest: seen.append(x) or presence_logits(x, *rest)
+    )
+    task = task_of(clip, NAMES, images=images)
+    DualCoOp(training=ONE_STEP, n_context=4).fit(task, seed=0).score(images.embeddings)
+    learned_from, scored = (tokens.sum(dim=(1, 2)).sort().values for tokens in seen)
+    assert seen[0].shape == (3, 50, 1024)
+    torch.testing.assert_close(learned_from, scored)
+
+
+def test_dual_coop_without_an_attention_pool_keeps_to_regions(clip: Clip, images: LabelledImages) -> None:
+    embeddings = replace(images.embeddings, local_norms=None)
+    assert torch.equal(attention_tokens(embeddings, None), embeddings.local)
+    task = task_of(clip, NAMES, images=replace(images, embeddings=embeddings))
+    with pytest.raises(CoMCError, match="DualCoOp needs the lengths of local embeddings"):
+        DualCoOp(training=ONE_STEP, n_context=4).fit(task, seed=0)
 
 
 def test_dual_coop_takes_as_many_vectors_as_there_is_room_for(clip: Clip, images: LabelledImages) -> None:

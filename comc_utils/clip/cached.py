@@ -123,6 +123,9 @@ class CachedClip:
         """
         key = self.key("images") | {"images": images.fingerprint, "resize": resize}
         local = not self.clip.why_no_regions
+        # Not to be mistaken for embeddings without lengths, which other towers have.
+        if self.clip.projected_positions is not None:
+            key["local norms"] = "float32"
 
         def compute(rows: Iterable[int], *, half: bool = False) -> dict[str, Tensor]:
             part = images.subset(list(rows))
@@ -146,4 +149,5 @@ class CachedClip:
             2 * n_numbers,
             lambda rows: compute(rows, half=True),
         )
-        return ImageEmbeddings(stored["global_"][:], stored["local"], stored["with_position"][:])
+        local = stored.pop("local")
+        return ImageEmbeddings(local=local, **{k: part[:] for k, part in stored.items()})

@@ -42,11 +42,16 @@ class ImageEmbeddings:
     with_position : Tensor [n, d]
         One vector an image as open_clip's ``encode_image`` gives it. A vision transformer adds its
         positional embedding at the input: there both are one.
+    local_norms : Tensor [n, K], or None
+        Lengths of the local embeddings before they were made unit vectors, where the tower has an attention
+        pool: its tokens can be had of them, see `Clip.projected_positions`. None for other towers, and
+        without regions.
     """
 
     global_: Float[Tensor, "n d"]
     local: Float[Tensor, "n k d"] | None
     with_position: Float[Tensor, "n d"]
+    local_norms: Float[Tensor, "n k"] | None = None
 
     def __len__(self) -> int:
         """Number of images, n."""
@@ -56,9 +61,8 @@ class ImageEmbeddings:
         """Take some of the images: rows in any order, or a slice, the one thing that shards give."""
         # A list would be read as one index a dimension.
         rows = rows if isinstance(rows, slice) else torch.as_tensor(np.asarray(rows))
-        return ImageEmbeddings(
-            self.global_[rows], None if self.local is None else self.local[rows], self.with_position[rows]
-        )
+        parts = vars(self).items()
+        return ImageEmbeddings(**{name: None if part is None else part[rows] for name, part in parts})
 
     def whole(self, *, positional_embedding: bool) -> Float[Tensor, "n d"]:
         """Global embeddings with the attention pool's positional embedding or without it."""
@@ -158,7 +162,8 @@ def embed_batches(
     Yields
     ------
     list of Tensor or None
-        What the tower gives for a batch, as unit vectors in float32 on the CPU.
+        What the tower gives for a batch, as unit vectors, and the local embeddings' lengths [n, K] before;
+        in float32 on the CPU.
     """
     queued = None
     for batch in batches:
@@ -183,11 +188,11 @@ def _queue_batch(
         pixels = scale(batch.to(device, non_blocking=on_gpu))
         with precision:
             parts = tower(pixels)
+        parts = [None if part is None else part.float() for part in parts]
+        norms = None if parts[-1] is None else parts[-1].norm(dim=-1)
+        units = [None if part is None else normalize(part, dim=-1) for part in parts]
         # A copy from a GPU that does not block lands in pinned memory, and may still be on its way.
-        embeddings = [
-            None if part is None else normalize(part.float(), dim=-1).to("cpu", non_blocking=on_gpu)
-            for part in parts
-        ]
+        embeddings = [None if part is None else part.to("cpu", non_blocking=on_gpu) for part in (*units, norms)]
         if not on_gpu:
             return embeddings, None
         done = torch.cuda.Event()

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from open_clip.model import get_model_preprocess_cfg
+from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transform import PreprocessCfg
 from PIL import Image
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from comc_utils.clip.image import (
     why_no_regions,
 )
 from comc_utils.clip.reading import read_batches
+from comc_utils.clip.resnet import project_positions
 from comc_utils.clip.text import (
     count_truncated,
     is_causal,
@@ -125,6 +127,21 @@ class Clip:
     def device(self) -> torch.device:
         """Where the towers run; embeddings are given back on the CPU."""
         return self.model.logit_scale.device
+
+    @property
+    def projected_positions(self) -> Float[Tensor, "t d"] | None:
+        """What its position adds to each token of the image tower's attention pool, in the embedding space.
+
+        Returns
+        -------
+        Tensor [1 + K, d] or None
+            Of the mean token, then of the K regions at the tower's input size, through the pool's value and
+            output projections without their biases; on the CPU. An unnormalised local embedding plus its
+            region's row is the token with position, projected; the mean of an image's local embeddings plus
+            the first row is the mean token. None for a tower without a ModifiedResNet's attention pool.
+        """
+        visual = self.model.visual
+        return project_positions(visual.attnpool).cpu() if isinstance(visual, ModifiedResNet) else None
 
     def with_openvino(self) -> Clip:
         """Give the same towers with images embedded by OpenVINO, which is faster on some CPUs.
@@ -308,7 +325,8 @@ class Clip:
         ImageEmbeddings
             Global [n, d] (with and without the attention pool's positional embedding) and local
             [n, K, d] unit vectors, float32, on the CPU. K runs over the
-            feature map row by row from the top left: 7 x 7 for RN50 at 224 pixels.
+            feature map row by row from the top left: 7 x 7 for RN50 at 224 pixels. For a ModifiedResNet
+            lengths [n, K] of the local ones before, too.
 
         Raises
         ------
@@ -327,7 +345,7 @@ class Clip:
         tower = self.make_tower(self.model, local)
         n = len(images)
         # Allocated outside inference mode, as above.
-        embeddings: list[Tensor | None] = [None, None, None]
+        embeddings: list[Tensor | None] = [None] * 4
         done = 0
         with (
             read_batches(
@@ -349,8 +367,9 @@ class Clip:
                     embeddings[kind][rows] = part
                 done = rows.stop
                 bar.update(len(parts[0]))
-        with_position, without, regions = embeddings
-        return ImageEmbeddings(without, regions, with_position)
+        with_position, without, regions, norms = embeddings
+        norms = None if self.projected_positions is None else norms
+        return ImageEmbeddings(without, regions, with_position, norms)
 
 
 def _check_texts(texts: Sequence[str]) -> None:

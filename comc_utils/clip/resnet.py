@@ -66,6 +66,15 @@ class ResNetTower(nn.Module):
         return with_position, without_position, self.region_projection(regions)
 
 
+@torch.no_grad()
+def project_positions(pool: AttentionPool2d) -> Float[Tensor, "t d"]:
+    """Project the positional embedding of an attention pool's T = 1 + K tokens into the embedding space.
+
+    Value and output projections are affine: this is what a position adds to a token behind both.
+    """
+    return pool.positional_embedding @ pool.v_proj.weight.T @ pool.c_proj.weight.T
+
+
 def _fold_batch_norms(visual: ModifiedResNet) -> ModifiedResNet:
     tensors = chain(visual.parameters(), visual.buffers())
     # A copy of the modules alone: deepcopy takes what is in its memo for copied already.
