@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pandas as pd
 
 from comc_utils.clip.torchvision_ops import ensure_torchvision_imports
 
@@ -25,3 +28,16 @@ def register_models() -> None:
 def weights_path(name: str) -> Path:
     """The file of trained weights of one of `MODEL_NAMES` (safetensors, float16)."""
     return WEIGHTS / f"{name}.safetensors"
+
+
+def training_history() -> pd.DataFrame:
+    """Losses along the training of `MODEL_NAMES`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns stage, samples (seen in it), loss (in nats), scale (learned, 1 / tau), model.
+    """
+    files = {name: weights_path(name).with_suffix(".history.json") for name in MODEL_NAMES}
+    histories = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+    return pd.concat(pd.DataFrame(h["history"]).assign(model=name) for name, h in histories.items())

@@ -2,3 +2,7 @@
 
 A function is named after its notebook and takes what that notebook left; it gives Markdown.
 """
+
+from comc_utils.notebooks.answers.first_steps import data_generation, inference, miniworld, training
+
+__all__ = ["data_generation", "inference", "miniworld", "training"]
