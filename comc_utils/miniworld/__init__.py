@@ -1,6 +1,12 @@
 """The embedded world: scenes that we draw, captions, and small CLIP models that we trained on both."""
 
-from comc_utils.miniworld.models import MODEL_NAMES, register_models, training_history, weights_path
+from comc_utils.miniworld.models import (
+    MODEL_NAMES,
+    describe_model,
+    register_models,
+    training_history,
+    weights_path,
+)
 from comc_utils.miniworld.renderer import render
 from comc_utils.miniworld.vocabulary import tokenizer
 from comc_utils.miniworld.world import (
@@ -19,6 +25,7 @@ __all__ = [
     "N_PAIRS",
     "N_TEST",
     "WORLD_SEED",
+    "describe_model",
     "dominant_objects",
     "load_miniworld",
     "miniworld_scenes",

@@ -37,7 +37,7 @@ def miniworld(metrics: Metrics) -> str:
     text.append(
         f"On drawings that the models have never seen zero-shot CLIP's mAP is {_each(new)}, on known ones "
         f"{_each(known)}: new drawings cost {_each(costs, unit='points')}"
-        + ("." if min(costs.values()) > 0 else ", not every model something.")
+        + ("." if min(costs.values()) > 0 else ", which is not a loss for each of them.")
     )
     sizes = {
         f"{_short(name.split(',')[0])} on {name.split(', ')[1]}": of["dominant"] - of["others"]
