@@ -53,6 +53,14 @@ def shown_map(widgets) -> float:
     return float(re.search(r"<b>([\d.]+) %</b>", widgets["sentence"].value).group(1))
 
 
+def values_of(slider) -> list[float]:
+    return [value for _, value in slider.options]
+
+
+def near(slider, wanted: float) -> float:
+    return min(values_of(slider), key=lambda value: abs(value - wanted))
+
+
 def pixels(widgets) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(widgets["picture"].value)).convert("RGB"))
 
@@ -78,7 +86,7 @@ def test_moving_a_slider_changes_picture_and_map(explored, widgets):
     experiment, trained = explored
     assert widgets["alpha"].value == experiment.profile.alpha
     assert widgets["tau"].value == experiment.tau
-    for name, value in (("alpha", 0.1), ("tau", 0.2), ("image", 7)):
+    for name, value in (("alpha", 0.1), ("tau", near(widgets["tau"], 0.2)), ("image", 7)):
         before = pixels(widgets)
         widgets[name].value = value
         after = pixels(widgets)
@@ -88,12 +96,23 @@ def test_moving_a_slider_changes_picture_and_map(explored, widgets):
     assert plt.get_fignums() == []
 
 
+def test_before_a_slider_is_moved_all_is_as_the_profile_has_it(explored, widgets):
+    experiment, _ = explored
+    # A front end sends back the place on a slider, not a number that it may have rounded.
+    for name, own in (("alpha", experiment.profile.alpha), ("tau", experiment.tau)):
+        assert widgets[name].options[widgets[name].index][1] == own
+    now, of_profile = re.findall(r"([\d.]+) %", widgets["sentence"].value)
+    assert now == of_profile
+    moved = {name: widgets[name].layout.width for name in ("alpha", "tau", "image")}
+    assert set(moved.values()) == {"480px"}
+
+
 def test_sliders_span_what_alpha_and_tau_may_be(explored, widgets):
-    assert (widgets["alpha"].min, widgets["alpha"].max) == (0, 1)
-    assert 10 ** widgets["tau"].min == pytest.approx(1 / 200)
-    assert 10 ** widgets["tau"].max == 1
+    alphas, taus = (values_of(widgets[name]) for name in ("alpha", "tau"))
+    assert (alphas[0], alphas[-1]) == (0, 1)
+    assert (taus[0], taus[-1]) == pytest.approx((1 / 200, 1))
     assert widgets["image"].max == len(explored[0].image_ids) - 1
-    for tau in (10 ** widgets["tau"].min, 1):
+    for tau in (taus[0], taus[-1]):
         widgets["tau"].value = tau
         assert 0 < shown_map(widgets) < 100
 

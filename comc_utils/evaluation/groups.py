@@ -14,6 +14,7 @@ from comc_utils.evaluation.comparison import Comparison
 
 COMC_OVER = "CoMC over"
 COMC_OVER_TRAINED_ON_SEEN = "CoMC over methods trained on seen classes"
+CLIP_DPT_OVER = "CLIP-DPT over"
 LOCAL_ADDS = "local adds"
 MAPPING_ADDS = "mapping adds"
 OPTIMUM_OVER = "optimum over"

@@ -1,15 +1,23 @@
 """The embedded world: scenes that we draw, captions, and small CLIP models that we trained on both."""
 
-from comc_utils.miniworld.models import MODEL_NAMES, register_models, weights_path
+from comc_utils.miniworld.models import (
+    MODEL_NAMES,
+    describe_model,
+    register_models,
+    training_history,
+    weights_path,
+)
 from comc_utils.miniworld.renderer import render
 from comc_utils.miniworld.vocabulary import tokenizer
 from comc_utils.miniworld.world import (
     N_PAIRS,
     N_TEST,
     WORLD_SEED,
+    dominant_objects,
     load_miniworld,
     miniworld_scenes,
     scene_captions,
+    shown_names,
 )
 
 __all__ = [
@@ -17,11 +25,15 @@ __all__ = [
     "N_PAIRS",
     "N_TEST",
     "WORLD_SEED",
+    "describe_model",
+    "dominant_objects",
     "load_miniworld",
     "miniworld_scenes",
     "register_models",
     "render",
     "scene_captions",
+    "shown_names",
     "tokenizer",
+    "training_history",
     "weights_path",
 ]

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import PIL
+from jaxtyping import UInt8
 
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.miniworld.captions import DISPLAY_NAMES, write_caption
@@ -62,6 +63,19 @@ def load_miniworld(
 def miniworld_scenes(split: str, n_scenes: int, *, seed: int = WORLD_SEED) -> tuple[Scene, ...]:
     """The scenes themselves, for those who want to know what was drawn where."""
     return tuple(sample_scene(seed, split, index) for index in range(n_scenes))
+
+
+def shown_names(scene: Scene) -> list[str]:
+    """What a scene shows, the dominant object first, named as texts name it."""
+    return [DISPLAY_NAMES.get(name, name) for name in scene.class_names]
+
+
+def dominant_objects(
+    split: str, n_images: int, *, seed: int = WORLD_SEED
+) -> UInt8[np.ndarray, "n_images n_labels"]:
+    """Which of VOC2007's classes is the dominant object of each scene: 1 for it, 0 for others, 0 for icons."""
+    scenes = miniworld_scenes(split, n_images, seed=seed)
+    return np.array([[name == s.class_names[0] for name in VOC_DRAWINGS] for s in scenes], dtype=np.uint8)
 
 
 def scene_captions(scenes: tuple[Scene, ...], *, seed: int = WORLD_SEED) -> list[str]:

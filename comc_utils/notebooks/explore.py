@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import display
-from ipywidgets import HTML, FloatLogSlider, FloatSlider, Image, IntSlider, VBox
+from ipywidgets import HTML, Image, IntSlider, Layout, SelectionSlider, VBox
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,6 +26,9 @@ from comc_utils.notebooks.figures.palette import MAIN, MUTED
 from comc_utils.notebooks.outputs import in_front_end
 
 SMALLEST_TAU = 1 / 200
+_ALPHAS = np.linspace(0, 1, 21).round(2).tolist()
+_TAUS = np.geomspace(SMALLEST_TAU, 1, 116).tolist()
+_WIDE = {"layout": Layout(width="480px"), "style": {"description_width": "80px"}}
 N_TOP = 3
 """A class is shown where its weight or its score is among this many highest, or where it is a label."""
 
@@ -107,13 +109,9 @@ def _cached_score(experiment: Experiment, trained: Trained) -> _Score:
 
 
 def _sliders(experiment: Experiment, score: _Score) -> VBox:
-    alpha = FloatSlider(
-        experiment.profile.alpha, min=0, max=1, step=0.05, description="alpha", readout_format=".2f"
-    )
-    tau = FloatLogSlider(
-        experiment.tau, min=math.log10(SMALLEST_TAU), max=0, step=0.02, description="tau", readout_format=".4f"
-    )
-    image = IntSlider(0, min=0, max=len(experiment.image_ids) - 1, description="image")
+    alpha = _slider("alpha", _ALPHAS, experiment.profile.alpha, "{:.2f}".format)
+    tau = _slider("tau", _TAUS, experiment.tau, lambda value: f"1/{1 / value:.1f}")
+    image = IntSlider(0, min=0, max=len(experiment.image_ids) - 1, description="image", **_WIDE)
     sentence, picture = HTML(), Image(format="png")
     own = score(experiment.profile.alpha, experiment.tau).map_percent
 
@@ -132,6 +130,12 @@ def _sliders(experiment: Experiment, score: _Score) -> VBox:
         slider.observe(redraw, names="value")
     redraw()
     return VBox([alpha, tau, image, sentence, picture])
+
+
+def _slider(name: str, values: Iterable[float], own: float, written: Callable[[float], str]) -> SelectionSlider:
+    """Make a slider that begins at exactly the profile's own value, which a slider with a step would round."""
+    options = [(written(value), value) for value in sorted({*values, own})]
+    return SelectionSlider(options=options, value=own, description=name, **_WIDE)
 
 
 def _draw(

@@ -6,6 +6,7 @@ from comc_utils.sentences.corpus import (
     label_matrix,
     read_corpora,
     read_corpus,
+    text_checks,
     write_corpus,
 )
 from comc_utils.sentences.instructions import comc_instruction
@@ -21,5 +22,6 @@ __all__ = [
     "language_model_corpus",
     "read_corpora",
     "read_corpus",
+    "text_checks",
     "write_corpus",
 ]

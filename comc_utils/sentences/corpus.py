@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from comc_utils.errors import CoMCError
-from comc_utils.sentences.labels import check_label_names
+from comc_utils.sentences.labels import LabelSet, check_label_names
 from comc_utils.store.atomic import atomic_path
 
 
@@ -183,6 +183,37 @@ def distinct_share(texts: Sequence[str]) -> float:
     if not texts:
         raise CoMCError("The share of distinct texts was asked for without texts; give at least one.")
     return len(set(texts)) / len(texts)
+
+
+def text_checks(records: Sequence[Record], label_set: LabelSet) -> dict[str, float]:
+    """Say what could make a text unfit to train on; its words are read again, and compared with its labels.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        At least one.
+    label_set : LabelSet
+        Whose names, synonyms and narrower nouns are looked for.
+
+    Returns
+    -------
+    dict of str to float
+        Number of sentences; shares in percent of distinct ones, of distinct ones among those with two labels
+        or more (NaN without any), of those that name all their labels, and of those that name no other class
+        of the set; words a sentence.
+    """
+    texts = [record.text for record in records]
+    several = [record.text for record in records if len(record.labels) > 1]
+    wanted = [{label_set.class_names.index(name) for name in record.labels} for record in records]
+    named = [label_set.find(text) for text in texts]
+    return {
+        "sentences": len(texts),
+        "distinct (%)": 100 * distinct_share(texts),
+        "distinct with 2 or more labels (%)": 100 * distinct_share(several) if several else float("nan"),
+        "names all its labels (%)": 100 * np.mean([w <= n for w, n in zip(wanted, named, strict=True)]),
+        "names no other (%)": 100 * np.mean([n <= w for w, n in zip(wanted, named, strict=True)]),
+        "words a sentence": np.mean([len(text.split()) for text in texts]),
+    }
 
 
 def label_matrix(records: Sequence[Record], class_names: Sequence[str]) -> UInt8[np.ndarray, "n N"]:

@@ -4,7 +4,20 @@ A function is named after its notebook and takes what that notebook left; it giv
 """
 
 from comc_utils.notebooks.answers.ablations import ablations, alpha_sweep, modality_gap
+from comc_utils.notebooks.answers.first_steps import data_generation, inference, miniworld, training
 from comc_utils.notebooks.answers.text_and_towers import backbones, data_size, language_models
 from comc_utils.notebooks.answers.verdicts import report
 
-__all__ = ["ablations", "alpha_sweep", "backbones", "data_size", "language_models", "modality_gap", "report"]
+__all__ = [
+    "ablations",
+    "alpha_sweep",
+    "backbones",
+    "data_generation",
+    "data_size",
+    "inference",
+    "language_models",
+    "miniworld",
+    "modality_gap",
+    "report",
+    "training",
+]

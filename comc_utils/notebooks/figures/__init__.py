@@ -4,6 +4,16 @@ from comc_utils.notebooks.figures import palette
 from comc_utils.notebooks.figures.ablations import along_alpha, alpha_and_tau, parts, switches
 from comc_utils.notebooks.figures.forest import forest_plot
 from comc_utils.notebooks.figures.gap import before_and_after, gap_along_alpha, layout_grid, layout_points
+from comc_utils.notebooks.figures.inference import (
+    along_alpha,
+    average_precisions,
+    corpus,
+    found_and_missed,
+    methods_beside_paper,
+    top_weights,
+    training,
+    weight_cosines,
+)
 from comc_utils.notebooks.figures.shared import (
     dots_with_intervals,
     image_grid,
@@ -12,24 +22,36 @@ from comc_utils.notebooks.figures.shared import (
     spread_labels,
 )
 from comc_utils.notebooks.figures.text_and_towers import backbones, sizes, writers
+from comc_utils.notebooks.figures.world import drawings, losses, scene_rows, zero_shot
 
 __all__ = [
     "along_alpha",
     "alpha_and_tau",
+    "average_precisions",
     "backbones",
     "before_and_after",
+    "corpus",
     "dots_with_intervals",
+    "drawings",
     "forest_plot",
+    "found_and_missed",
     "gap_along_alpha",
     "image_grid",
     "label_points",
     "layout_grid",
     "layout_points",
+    "losses",
+    "methods_beside_paper",
     "methods_with_intervals",
     "palette",
     "parts",
+    "scene_rows",
     "sizes",
     "spread_labels",
     "switches",
+    "top_weights",
+    "training",
+    "weight_cosines",
     "writers",
+    "zero_shot",
 ]

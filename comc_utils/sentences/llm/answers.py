@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+<<<<<<< HEAD
 LENGTH = "length"
 CONTENT_FILTER = "content_filter"
+=======
+from comc_utils.sentences.instructions import comc_instruction
+>>>>>>> nb-a
 
 
 @dataclass(frozen=True)
@@ -134,3 +140,29 @@ class Answered:
     requests: int = 1
     tokens: int = 0
     tokens_estimated: bool = False
+
+
+def read_answers(path: Path) -> list[Answered]:
+    """Read raw answers from a file, as those that others have published.
+
+    Parameters
+    ----------
+    path : Path
+        A JSON object a line: "labels", a list, and "captions", the lines of the answer.
+
+    Returns
+    -------
+    list of Answered
+        In the file's order, each to the paper's instruction.
+    """
+    lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    return [
+        Answered(
+            index=index,
+            attempt=1,
+            labels=tuple(line["labels"]),
+            prompt=comc_instruction(line["labels"]),
+            answer="\n".join(line["captions"]),
+        )
+        for index, line in enumerate(lines)
+    ]
