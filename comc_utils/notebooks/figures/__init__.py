@@ -1,7 +1,7 @@
 """The notebooks' figures: every function draws one, from tables, and gives it back."""
 
 from comc_utils.notebooks.figures import palette
-from comc_utils.notebooks.figures.ablations import along_alpha, alpha_and_tau, parts, switches
+from comc_utils.notebooks.figures.ablations import alpha_and_tau, alpha_by_preset, parts, switches
 from comc_utils.notebooks.figures.forest import forest_plot
 from comc_utils.notebooks.figures.gap import before_and_after, gap_along_alpha, layout_grid, layout_points
 from comc_utils.notebooks.figures.inference import (
@@ -27,6 +27,7 @@ from comc_utils.notebooks.figures.world import drawings, losses, scene_rows, zer
 __all__ = [
     "along_alpha",
     "alpha_and_tau",
+    "alpha_by_preset",
     "average_precisions",
     "backbones",
     "before_and_after",

@@ -94,7 +94,7 @@ def switches(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def along_alpha(curves: pd.DataFrame, alpha: float) -> Figure:
+def alpha_by_preset(curves: pd.DataFrame, alpha: float) -> Figure:
     """Draw mAP along alpha, a panel a preset, a line a kind of score (Figure 3).
 
     Parameters

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-<<<<<<< HEAD
+from comc_utils.sentences.instructions import comc_instruction
+
 LENGTH = "length"
 CONTENT_FILTER = "content_filter"
-=======
-from comc_utils.sentences.instructions import comc_instruction
->>>>>>> nb-a
 
 
 @dataclass(frozen=True)
