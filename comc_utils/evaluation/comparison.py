@@ -6,7 +6,7 @@ verdict needs both, never a bare difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -14,7 +14,12 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.metrics import bootstrap_map, bootstrap_map_difference, mean_average_precision
+from comc_utils.evaluation.metrics import (
+    bootstrap_map,
+    bootstrap_map_difference,
+    mean_average_precision,
+    top_k_metrics,
+)
 
 
 class Comparison(TypedDict):
@@ -94,6 +99,34 @@ def compare(
     )
 
 
+def compare_each(
+    first: Sequence[Float[ArrayLike, "n n_labels"]],
+    others: Mapping[str, Sequence[Float[ArrayLike, "n n_labels"]]],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    seed: int,
+) -> dict[str, Comparison]:
+    """Compare one method's mAP with that of each other on the same images: see `compare`.
+
+    Parameters
+    ----------
+    first : sequence of array of shape (n, N)
+        Scores, one array a seed.
+    others : mapping of str to sequence of array of shape (n, N)
+        By name.
+    labels : array of shape (n, N)
+        0 or 1.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict of str to Comparison
+        The first minus each other.
+    """
+    return {name: compare(first, other, labels, seed=seed) for name, other in others.items()}
+
+
 def map_over_seeds(
     scores: Sequence[Float[ArrayLike, "n n_labels"]], labels: Int[ArrayLike, "n n_labels"], *, seed: int
 ) -> dict[str, float]:
@@ -118,3 +151,30 @@ def map_over_seeds(
     spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
     means = {"mAP": values.mean(), "low": low.mean(), "high": high.mean(), "spread": spread}
     return {name: float(value) for name, value in means.items()}
+
+
+def f1_over_seeds(
+    scores: Sequence[Float[ArrayLike, "n n_labels"]],
+    labels: Int[ArrayLike, "n n_labels"],
+    ks: Sequence[int] = (3, 5),
+) -> dict[str, float]:
+    """Mean over seeds of F1 of the K highest scores, in percent, as a part of a table's row.
+
+    Parameters
+    ----------
+    scores : sequence of array of shape (n, N)
+        One array a seed; one alone of a method without chance.
+    labels : array of shape (n, N)
+        0 or 1.
+    ks : sequence of int
+        3 and 5 by default, as in Table 2.
+
+    Returns
+    -------
+    dict of str to float
+        "F1@3" and "F1@5".
+    """
+    return {
+        f"F1@{k}": float(100 * np.mean([top_k_metrics(of_seed, labels, k).f1 for of_seed in scores]))
+        for k in ks
+    }

@@ -2,3 +2,7 @@
 
 A function is named after its notebook and takes what that notebook left; it gives Markdown.
 """
+
+from comc_utils.notebooks.answers.methods import few_shot, rivals, seen_and_unseen
+
+__all__ = ["few_shot", "rivals", "seen_and_unseen"]

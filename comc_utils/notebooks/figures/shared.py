@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from comc_utils.evaluation.claims import Claim, Judgement, Verdict
-from comc_utils.notebooks.figures.palette import ACCENT, LEARNS_FROM, MAIN, MUTED
+from comc_utils.notebooks.figures.palette import ACCENT, MAIN, MUTED
 
 _VERDICT_COLOURS = {Verdict.HOLDS: MAIN, Verdict.FAILS: ACCENT, Verdict.WITHIN_NOISE: MUTED}
 
@@ -88,28 +88,6 @@ def dots_with_intervals(
         )
     axis.set_yticks(places, names)
     axis.set_ylim(-0.6, len(names) - 0.3)
-
-
-def methods_with_intervals(axis: Axes, table: pd.DataFrame, names: Sequence[str]) -> None:
-    """A line a method, the first on top: mAP with its interval, in the colour of what it learns from.
-
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-    table : pandas.DataFrame
-        Columns method, learns_from, rate, mAP, low, high. Where the rate is "searched" the point is filled and
-        stands below the others, which are hollow.
-    names : sequence of str
-        The methods.
-    """
-    names = list(names)[::-1]
-    for row in table.itertuples():
-        colour, searched = LEARNS_FROM[row.learns_from], row.rate == "searched"
-        y = names.index(row.method) - 0.25 * searched
-        axis.hlines(y, row.low, row.high, color=colour, lw=1)
-        axis.plot(row.mAP, y, "o", ms=4, color=colour, mfc=colour if searched else "white")
-    axis.set_yticks(range(len(names)), names, fontsize=8)
-    axis.set_xlabel("mAP (%)")
 
 
 def spread_labels(heights: Mapping[str, float], *, gap: float) -> dict[str, float]:
