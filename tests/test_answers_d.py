@@ -200,5 +200,7 @@ def test_shots_share_one_scale_and_the_paper_has_no_band():
     here, paper = figure.axes
     assert here.get_ylim() == paper.get_ylim()
     assert [line.get_xdata().tolist() for line in here.lines] == [[0, 5]]
+    explained = [text.get_text() for text in paper.get_legend().get_texts()]
+    assert explained == ["CoMC", "mean over draws\n(paper: one draw)", "± 1 standard\ndeviation over draws"]
     assert here.collections[0].get_paths() and not paper.collections[0].get_paths()
     plt.close(figure)

@@ -24,7 +24,6 @@ _COLUMNS = {"mAP": 28, "seconds": 70, "parameters": 122}
 """Written beside the points: where they end, in points of length to the right of the axis."""
 _HEADS = {"seconds": "seconds of\nlearning", "parameters": "parameters\nlearned"}
 _SHOTS = (0, 1, 2, 4, 8, 16)
-_POINT = "mean over draws"
 _BAND = "± 1 standard\ndeviation over draws"
 
 
@@ -146,8 +145,10 @@ def by_shots(table: pd.DataFrame) -> Figure:
         axis.set_xlabel("labelled images a class", fontsize=9)
         axis.set_xticks(range(len(_SHOTS)), _SHOTS, fontsize=8)
     axes[0, 0].set_ylabel("mAP (%), one scale for all", fontsize=9)
+    single = [images for images, panel in panels if panel["std"].isna().all()]
+    point = "\n".join(["mean over draws", *(f"({images}: one draw)" for images in single)])
     explained = [Line2D([], [], color=METHODS[name], marker="o", ms=3.5, label=name) for name in methods]
-    explained.append(Line2D([], [], linestyle="", marker="o", ms=3.5, color="black", label=_POINT))
+    explained.append(Line2D([], [], linestyle="", marker="o", ms=3.5, color="black", label=point))
     explained.append(Patch(color="black", alpha=0.25, linewidth=0, label=_BAND))
     # To the right and below nothing is drawn: with more images, methods end high.
     axes[0, -1].legend(handles=explained, loc="lower right", fontsize=7, handlelength=1.6)

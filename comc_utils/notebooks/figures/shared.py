@@ -1,4 +1,4 @@
-"""Parts of figures: images in rows, points with intervals, labels beside lines and points."""
+"""Parts of figures: images in rows, points with intervals, labels beside lines."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 from PIL import Image
 
 from comc_utils.evaluation.claims import Claim, Judgement, Verdict
 from comc_utils.notebooks.figures.palette import ACCENT, MAIN, MUTED
 
 _VERDICT_COLOURS = {Verdict.HOLDS: MAIN, Verdict.FAILS: ACCENT, Verdict.WITHIN_NOISE: MUTED}
-
-_PLACES = (
-    ((6, 0), "left", "center"), ((6, 4), "left", "center"), ((6, -4), "left", "center"),
-    ((-6, 0), "right", "center"), ((0, 6), "center", "bottom"), ((0, -6), "center", "top"),
-    ((2, 13), "left", "bottom"), ((2, -13), "left", "top"),
-)  # fmt: skip
-"""Where a label may stand, the best first: distance from its point, and alignment."""
 
 
 def image_grid(
@@ -110,38 +102,6 @@ def spread_labels(heights: Mapping[str, float], *, gap: float) -> dict[str, floa
     for name, height in sorted(heights.items(), key=lambda item: item[1]):
         placed[name] = below = max(height, below + gap)
     return placed
-
-
-def label_points(
-    axis: Axes, named: Mapping[str, tuple[float, float, str]], others: Sequence[tuple[float, float]]
-) -> None:
-    """Write each label beside its point, where it covers neither a point nor another label.
-
-    Call it when limits and scales are those of the finished figure. A label for which there is no free place
-    stands to the right of its point.
-
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-    named : mapping of str to (float, float, str)
-        Label: x and y of its point, and the colour.
-    others : sequence of (float, float)
-        Points without a label.
-    """
-    axis.figure.draw_without_rendering()  # the layout is settled by drawing
-    frame = axis.get_window_extent()
-    points = [(x, y) for x, y, _ in named.values()] + list(others)
-    taken = [Bbox.from_extents(*(c - 4), *(c + 4)) for c in axis.transData.transform(points)]
-    # From the right, so that of neighbours the last one has the place beside it.
-    for label, (x, y, colour) in sorted(named.items(), key=lambda item: (-item[1][0], item[1][1])):
-        text = axis.annotate(label, (x, y), (0, 0), textcoords="offset points", fontsize=7, color=colour)
-        for offset, ha, va in (*_PLACES, _PLACES[0]):
-            text.set(position=offset, ha=ha, va=va)
-            box = text.get_window_extent()
-            inside = frame.contains(*box.min) and frame.contains(*box.max)
-            if inside and not box.count_overlaps(taken):
-                break
-        taken.append(box)
 
 
 def forest_plot(judgements: Mapping[Claim, Judgement]) -> tuple[Figure, pd.DataFrame]:
