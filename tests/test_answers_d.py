@@ -44,12 +44,11 @@ def comparison(difference: float, width: float = 0.5) -> dict:
     }
 
 
-def set_all(metrics: dict, difference: float, *but: str) -> dict:
-    """Give every comparison one outcome, those in some groups excepted."""
+def set_all(metrics: dict, difference: float) -> dict:
+    """Give every comparison one outcome."""
     changed = copy.deepcopy(metrics)
-    for group, members in changed["comparisons"].items():
-        if not group.startswith(but or ("",)) or not but:
-            changed["comparisons"][group] = {name: comparison(difference) for name in members}
+    for members in changed["comparisons"].values():
+        members.update(dict.fromkeys(members, comparison(difference)))
     return changed
 
 
