@@ -6,9 +6,21 @@ import numpy as np
 import pytest
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.comparison import compare, compare_steps, map_over_seeds, map_percent
-from comc_utils.evaluation.groups import tabulate
-from comc_utils.evaluation.metrics import bootstrap_map, bootstrap_map_difference, mean_average_precision
+from comc_utils.evaluation.comparison import (
+    compare,
+    compare_each,
+    compare_steps,
+    f1_over_seeds,
+    map_over_seeds,
+    map_percent,
+)
+from comc_utils.evaluation.groups import over_each, tabulate
+from comc_utils.evaluation.metrics import (
+    bootstrap_map,
+    bootstrap_map_difference,
+    mean_average_precision,
+    top_k_metrics,
+)
 
 RNG = np.random.default_rng(3)
 LABELS = (RNG.random((120, 6)) < 0.3).astype(int)
@@ -86,3 +98,38 @@ def test_comparisons_as_a_table():
     assert (first["lowest seed"], first["highest seed"]) == (min(seeds), max(seeds))
     assert first["seeds above 0"] == 3 and second["seeds above 0"] == 0
     assert np.isnan(second["lowest seed"]) and np.isnan(second["highest seed"])
+
+
+def test_one_against_each_is_each_comparison():
+    found = compare_each(GOOD, {"poor": POOR, "first": POOR[:1]}, LABELS, seed=2)
+    assert found == {
+        "poor": compare(GOOD, POOR, LABELS, seed=2),
+        "first": compare(GOOD, POOR[:1], LABELS, seed=2),
+    }
+
+
+def test_f1_is_the_mean_over_seeds_in_percent():
+    found = f1_over_seeds(POOR, LABELS, (2, 4))
+    assert set(found) == {"F1@2", "F1@4"}
+    expected = 100 * np.mean([top_k_metrics(of_seed, LABELS, 2).f1 for of_seed in POOR])
+    assert found["F1@2"] == pytest.approx(expected)
+
+
+def test_methods_are_compared_at_their_rate_with_each_backbone():
+    scores = {
+        ("A", "ours", "default"): GOOD,
+        ("A", "ours", "searched"): GOOD[:1],
+        ("A", "other", "default"): POOR,
+        ("A", "other", "searched"): POOR[:1],
+        ("A", "of nothing", "none"): POOR[1:2],
+        ("B", "ours", "default"): GOOD,
+        ("B", "of nothing", "none"): POOR[:1],
+    }
+    given = {"group": "lead", "usual": "A", "seed": 0}
+    found = over_each("ours", scores, LABELS, others=["other", "of nothing"], **given)
+    assert [*found][:3] == ["lead", "lead, searched rates", "lead, B"]
+    assert found["lead"] == {"other": compare(GOOD, POOR, LABELS, seed=0)}
+    assert found["lead, searched rates"] == {"other": compare(GOOD[:1], POOR[:1], LABELS, seed=0)}
+    assert found["lead, B"] == {}
+    of_nothing = over_each("of nothing", scores, LABELS, others=["other"], **given)
+    assert of_nothing["lead, searched rates"] == {"other": compare(POOR[1:2], POOR[:1], LABELS, seed=0)}

@@ -16,7 +16,7 @@ from traitlets.config import Config
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.reported import reported
 from comc_utils.notebooks.begin import begin
-from comc_utils.notebooks.figures import dots_with_intervals, image_grid, label_points
+from comc_utils.notebooks.figures import dots_with_intervals, image_grid
 from comc_utils.notebooks.manifest import Entry, read_manifest
 from comc_utils.notebooks.outputs import Outputs, use_style
 from comc_utils.notebooks.times import RECORD_VARIABLE
@@ -213,25 +213,4 @@ def test_shared_figures_draw_what_they_are_given():
     assert [t.get_text().strip() for t in axis.texts] == ["50.0", "60.0"]
     assert [t.get_text() for t in axis.get_yticklabels()] == ["x", "y"]
     assert axis.texts[0].xy[1] > axis.texts[1].xy[1]
-    plt.close(figure)
-
-
-def test_labels_of_points_cover_no_point_and_no_label():
-    figure, axis = plt.subplots(figsize=(6.4, 4.6))
-    axis.set(xlim=(0, 10), ylim=(0, 10))
-    named = {
-        "low left": (1, 5, "black"),
-        "above it": (1, 5.15, "black"),
-        "before another": (5, 5, "black"),
-        "at the right end": (9.8, 9, "black"),
-    }
-    others = [(5.9, 5), (6.2, 5.1)]
-    label_points(axis, named, others)
-    boxes = {text.get_text(): text.get_window_extent() for text in axis.texts}
-    assert set(boxes) == set(named)
-    points = [(x, y) for x, y, _ in named.values()] + others
-    for label, box in boxes.items():
-        assert not any(box.contains(*point) for point in axis.transData.transform(points)), label
-        assert not box.count_overlaps([other for name, other in boxes.items() if name != label])
-        assert axis.get_window_extent().contains(*box.max), label
     plt.close(figure)

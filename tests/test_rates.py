@@ -133,6 +133,18 @@ def test_nothing_that_learns_gives_an_empty_table():
     assert found.shape == (0, 4) and found.idxmax(axis=1).to_dict() == {}
 
 
+def test_each_method_runs_at_its_default_and_at_the_rate_that_was_found():
+    found = rates.at_both_rates(METHODS, {"LabelEM": 10.0}, without="none")
+    of_nothing, label_em, ridge = METHODS
+    assert found == {
+        ("Zero-shot CLIP", "none"): of_nothing,
+        ("LabelEM", "default"): label_em,
+        ("LabelEM", "searched"): LabelEM(Sgd(learning_rate=20.0)),
+        ("Ridge regression", "none"): ridge,
+    }
+    assert ("Ridge regression", "default") in rates.at_both_rates(METHODS, {})
+
+
 def test_a_damaged_file_is_named(folder):
     folder.mkdir(parents=True)
     (folder / "miniworld.json").write_text('{"11_rivals": {', encoding="utf-8")

@@ -16,7 +16,12 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from comc_utils.errors import CoMCError
-from comc_utils.evaluation.metrics import bootstrap_map, bootstrap_map_difference, mean_average_precision
+from comc_utils.evaluation.metrics import (
+    bootstrap_map,
+    bootstrap_map_difference,
+    mean_average_precision,
+    top_k_metrics,
+)
 
 
 class Comparison(TypedDict):
@@ -129,6 +134,34 @@ def compare_steps(
     }
 
 
+def compare_each(
+    first: Sequence[Float[ArrayLike, "n n_labels"]],
+    others: Mapping[str, Sequence[Float[ArrayLike, "n n_labels"]]],
+    labels: Int[ArrayLike, "n n_labels"],
+    *,
+    seed: int,
+) -> dict[str, Comparison]:
+    """Compare one method's mAP with that of each other on the same images: see `compare`.
+
+    Parameters
+    ----------
+    first : sequence of array of shape (n, N)
+        Scores, one array a seed.
+    others : mapping of str to sequence of array of shape (n, N)
+        By name.
+    labels : array of shape (n, N)
+        0 or 1.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict of str to Comparison
+        The first minus each other.
+    """
+    return {name: compare(first, other, labels, seed=seed) for name, other in others.items()}
+
+
 def map_over_seeds(
     scores: Sequence[Float[ArrayLike, "n n_labels"]], labels: Int[ArrayLike, "n n_labels"], *, seed: int
 ) -> dict[str, float]:
@@ -170,3 +203,30 @@ def over_seeds(differences: Float[np.ndarray, " n_seeds"]) -> tuple[float, float
     n = len(differences)
     half = student.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
     return differences.mean(), differences.mean() - half, differences.mean() + half
+
+
+def f1_over_seeds(
+    scores: Sequence[Float[ArrayLike, "n n_labels"]],
+    labels: Int[ArrayLike, "n n_labels"],
+    ks: Sequence[int] = (3, 5),
+) -> dict[str, float]:
+    """Mean over seeds of F1 of the K highest scores, in percent, as a part of a table's row.
+
+    Parameters
+    ----------
+    scores : sequence of array of shape (n, N)
+        One array a seed; one alone of a method without chance.
+    labels : array of shape (n, N)
+        0 or 1.
+    ks : sequence of int
+        3 and 5 by default, as in Table 2.
+
+    Returns
+    -------
+    dict of str to float
+        "F1@3" and "F1@5".
+    """
+    return {
+        f"F1@{k}": float(100 * np.mean([top_k_metrics(of_seed, labels, k).f1 for of_seed in scores]))
+        for k in ks
+    }

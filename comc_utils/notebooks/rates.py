@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -70,6 +70,32 @@ def searched_rates(
         _store(path, notebook, rates)
     rows = {name: [row[factor] for factor in names] for name, row in rates.items()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(factors), dtype=float)
+
+
+def at_both_rates(
+    methods: Iterable[Method], best: Mapping[str, float], *, without: str = "default"
+) -> dict[tuple[str, str], Method]:
+    """Give each method at its default rate and, where one was searched, at that rate.
+
+    Parameters
+    ----------
+    methods : iterable of Method
+    best : mapping of str to float
+        By name, the factor of the default rate that was found.
+    without : str
+        What to call the rate of a method for which none was searched.
+
+    Returns
+    -------
+    dict of (str, str) to Method
+        By name and "default" or "searched".
+    """
+    found = {}
+    for method in methods:
+        found[method.name, "default" if method.name in best else without] = method
+        if method.name in best:
+            found[method.name, "searched"] = method.at_rate(best[method.name])
+    return found
 
 
 def _as_it_is(experiment: Experiment) -> bool:

@@ -5,6 +5,7 @@ A function is named after its notebook and takes what that notebook left; it giv
 
 from comc_utils.notebooks.answers.ablations import ablations, alpha_sweep, modality_gap
 from comc_utils.notebooks.answers.first_steps import data_generation, inference, miniworld, training
+from comc_utils.notebooks.answers.methods import few_shot, rivals, seen_and_unseen
 from comc_utils.notebooks.answers.text_and_towers import backbones, data_size, language_models
 from comc_utils.notebooks.answers.verdicts import report
 
@@ -14,10 +15,13 @@ __all__ = [
     "backbones",
     "data_generation",
     "data_size",
+    "few_shot",
     "inference",
     "language_models",
     "miniworld",
     "modality_gap",
     "report",
+    "rivals",
+    "seen_and_unseen",
     "training",
 ]

@@ -14,13 +14,8 @@ from comc_utils.notebooks.figures.inference import (
     training,
     weight_cosines,
 )
-from comc_utils.notebooks.figures.shared import (
-    dots_with_intervals,
-    image_grid,
-    label_points,
-    methods_with_intervals,
-    spread_labels,
-)
+from comc_utils.notebooks.figures.methods import by_shots, methods_by_source
+from comc_utils.notebooks.figures.shared import dots_with_intervals, image_grid, spread_labels
 from comc_utils.notebooks.figures.text_and_towers import backbones, sizes, writers
 from comc_utils.notebooks.figures.world import drawings, losses, scene_rows, zero_shot
 
@@ -31,6 +26,7 @@ __all__ = [
     "average_precisions",
     "backbones",
     "before_and_after",
+    "by_shots",
     "corpus",
     "dots_with_intervals",
     "drawings",
@@ -38,12 +34,11 @@ __all__ = [
     "found_and_missed",
     "gap_along_alpha",
     "image_grid",
-    "label_points",
     "layout_grid",
     "layout_points",
     "losses",
     "methods_beside_paper",
-    "methods_with_intervals",
+    "methods_by_source",
     "palette",
     "parts",
     "scene_rows",

@@ -6,20 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 from PIL import Image
 
-from comc_utils.notebooks.figures.palette import LEARNS_FROM, MAIN
-
-_PLACES = (
-    ((6, 0), "left", "center"), ((6, 4), "left", "center"), ((6, -4), "left", "center"),
-    ((-6, 0), "right", "center"), ((0, 6), "center", "bottom"), ((0, -6), "center", "top"),
-    ((2, 13), "left", "bottom"), ((2, -13), "left", "top"),
-)  # fmt: skip
-"""Where a label may stand, the best first: distance from its point, and alignment."""
+from comc_utils.notebooks.figures.palette import MAIN
 
 
 def image_grid(
@@ -87,28 +78,6 @@ def dots_with_intervals(
     axis.set_ylim(-0.6, len(names) - 0.3)
 
 
-def methods_with_intervals(axis: Axes, table: pd.DataFrame, names: Sequence[str]) -> None:
-    """A line a method, the first on top: mAP with its interval, in the colour of what it learns from.
-
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-    table : pandas.DataFrame
-        Columns method, learns_from, rate, mAP, low, high. Where the rate is "searched" the point is filled and
-        stands below the others, which are hollow.
-    names : sequence of str
-        The methods.
-    """
-    names = list(names)[::-1]
-    for row in table.itertuples():
-        colour, searched = LEARNS_FROM[row.learns_from], row.rate == "searched"
-        y = names.index(row.method) - 0.25 * searched
-        axis.hlines(y, row.low, row.high, color=colour, lw=1)
-        axis.plot(row.mAP, y, "o", ms=4, color=colour, mfc=colour if searched else "white")
-    axis.set_yticks(range(len(names)), names, fontsize=8)
-    axis.set_xlabel("mAP (%)")
-
-
 def spread_labels(heights: Mapping[str, float], *, gap: float) -> dict[str, float]:
     """Heights for labels at the ends of lines, moved apart where they would overlap.
 
@@ -129,35 +98,3 @@ def spread_labels(heights: Mapping[str, float], *, gap: float) -> dict[str, floa
     for name, height in sorted(heights.items(), key=lambda item: item[1]):
         placed[name] = below = max(height, below + gap)
     return placed
-
-
-def label_points(
-    axis: Axes, named: Mapping[str, tuple[float, float, str]], others: Sequence[tuple[float, float]]
-) -> None:
-    """Write each label beside its point, where it covers neither a point nor another label.
-
-    Call it when limits and scales are those of the finished figure. A label for which there is no free place
-    stands to the right of its point.
-
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-    named : mapping of str to (float, float, str)
-        Label: x and y of its point, and the colour.
-    others : sequence of (float, float)
-        Points without a label.
-    """
-    axis.figure.draw_without_rendering()  # the layout is settled by drawing
-    frame = axis.get_window_extent()
-    points = [(x, y) for x, y, _ in named.values()] + list(others)
-    taken = [Bbox.from_extents(*(c - 4), *(c + 4)) for c in axis.transData.transform(points)]
-    # From the right, so that of neighbours the last one has the place beside it.
-    for label, (x, y, colour) in sorted(named.items(), key=lambda item: (-item[1][0], item[1][1])):
-        text = axis.annotate(label, (x, y), (0, 0), textcoords="offset points", fontsize=7, color=colour)
-        for offset, ha, va in (*_PLACES, _PLACES[0]):
-            text.set(position=offset, ha=ha, va=va)
-            box = text.get_window_extent()
-            inside = frame.contains(*box.min) and frame.contains(*box.max)
-            if inside and not box.count_overlaps(taken):
-                break
-        taken.append(box)
