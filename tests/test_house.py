@@ -29,7 +29,8 @@ FLOORS = (
     ("cli", "__main__"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-MOST_FILES, MOST_FOLDERS, MOST_LINES_A_FILE, MOST_CODE = 8, 11, 450, 10_000
+# 10,000 lines of code were enough without the check of the published checkpoint and the word before a download.
+MOST_FILES, MOST_FOLDERS, MOST_LINES_A_FILE, MOST_CODE = 8, 11, 450, 10_125
 DATA_FILES = {"miniworld/drawings.py"}
 NOT_CODE = (
     tokenize.COMMENT,
