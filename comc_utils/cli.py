@@ -178,6 +178,33 @@ def _backbones(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    for name, metavar, about in (
+        ("--data", "DIR", "folder of MS-COCO with val2014/ and annotations/"),
+        ("--checkpoint", "FILE", "the authors' model-best.pth.tar"),
+        ("--label-embeddings", "FILE", "the authors' coco_templates.pt"),
+    ):
+        parser.add_argument(name, type=Path, required=True, metavar=metavar, help=about)
+    for name in ("--weights", "--limit"):
+        parser.add_argument(name, **flags()[name])
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        default=448,
+        metavar="PIXELS",
+        help="of the larger images, a multiple of 32 (default: 448, whose embeddings take 16 GB of disk)",
+    )
+
+
+def _check_checkpoint(arguments: argparse.Namespace) -> int:
+    from comc_utils.sources.published import check_published
+
+    given = {name: value for name, value in vars(arguments).items() if name != "run"}
+    for line in check_published(**given):
+        print(line, flush=True)
+    return 0
+
+
 def _write_sentences_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="the corpus (JSONL)")
     parser.add_argument(
@@ -318,6 +345,11 @@ COMMANDS = {
         "fetch a data set's official archives, check and unpack them; run again to go on",
         _download_arguments,
         _download,
+    ),
+    "check-checkpoint": Command(
+        "score the classifier that the authors published on MS-COCO, beside what others read from it",
+        _check_checkpoint_arguments,
+        _check_checkpoint,
     ),
     "train-miniworld": Command(
         "train the embedded CLIP models anew, in place of the shipped ones",

@@ -287,9 +287,12 @@ class Experiment(ABC):
         own = {name: changes.pop(name) for name in ("name", "alpha") if name in changes}
         return CoMC(replace(self.preset, **changes), **{"alpha": self.alpha, **own})
 
-    def recogniser_of(self, classifier: LinearClassifier) -> FusedClassifier:
-        """Show images, as the profile has it, to a classifier from elsewhere: the authors' own, for one."""
-        return FusedClassifier(classifier, self.label_embeddings, self.preset, self.alpha, self.tau)
+    def recogniser_of(
+        self, classifier: LinearClassifier, label_embeddings: Float[Tensor, "N d"] | None = None
+    ) -> FusedClassifier:
+        """Show images, as the profile has it, to a classifier from elsewhere, maybe with label embeddings."""
+        s = self.label_embeddings if label_embeddings is None else label_embeddings
+        return FusedClassifier(classifier, s, self.preset, self.alpha, self.tau)
 
     def as_published(self, method: type[Method]) -> Method:
         """A method with its authors' settings for this data set, or the nearest that they know."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 import open_clip
 import torch
+from huggingface_hub import constants, try_to_load_from_cache
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
 from open_clip.modified_resnet import ModifiedResNet
-from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+from open_clip.pretrained import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME, download_pretrained, get_pretrained_cfg
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -27,6 +29,9 @@ from comc_utils.store.fingerprint import hash_tensors
 
 _RESNET_STRIDE = 32
 """Input pixels per cell of a ModifiedResNet's last feature map, along each side."""
+_OPENAI_MEGABYTES = {"RN50": 408, "RN101": 479, "ViT-B-32": 605, "ViT-B-16": 599}
+"""Of OpenAI's weights on the hub, where open_clip gets them, in single precision. OpenAI's own files, in half
+precision, have 244, 278, 338 and 335."""
 
 
 def load_clip(
@@ -53,9 +58,9 @@ def load_clip(
         ``ViT-B-32-quickgelu``, ...) or one added by ``open_clip.add_model_config``.
     weights : str, Path or None
         A tag of ``open_clip.list_pretrained()`` for this model, e.g. ``"openai"`` (downloaded
-        once); or the path of a file: safetensors, OpenAI's TorchScript archive, or a PyTorch
-        checkpoint; or None for random weights. A string that is a tag of the model is taken as a
-        tag.
+        once, after a line on standard error that says how much); or the path of a file: safetensors,
+        OpenAI's TorchScript archive, or a PyTorch checkpoint; or None for random weights. A string that
+        is a tag of the model is taken as a tag.
     tokenizer : callable, optional
         ``tokenizer(texts, context_length)`` gives token ids [n, context_length], e.g. an
         ``open_clip.SimpleTokenizer`` with its own ``bpe_path``. By default open_clip's for the
@@ -130,6 +135,7 @@ def _model_config(name: str) -> dict[str, Any]:
 
 
 def _read_tag(name: str, weights: str, tag: Mapping[str, Any]) -> tuple[WeightsFile, Path]:
+    _announce_download(name, weights, tag)
     try:
         path = Path(download_pretrained(dict(tag)))
     # The hub's client, urllib and open_clip's checksum raise exceptions of many kinds.
@@ -140,6 +146,30 @@ def _read_tag(name: str, weights: str, tag: Mapping[str, Any]) -> tuple[WeightsF
             "its path."
         ) from error
     return read_weights(path), path
+
+
+def _announce_download(name: str, weights: str, tag: Mapping[str, Any]) -> None:
+    """Say what is fetched, how large it is and under which terms, unless open_clip has it already."""
+    repository, _, file = tag.get("hf_hub", "").rpartition("/")
+    if repository:  # which open_clip prefers to an address, and safetensors there to a checkpoint
+        files = (
+            (file, str(Path(file).with_suffix(".safetensors")))
+            if file
+            else (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
+        )
+        page, folder = f"https://huggingface.co/{repository}", Path(constants.HF_HUB_CACHE)
+        there = any(isinstance(try_to_load_from_cache(repository, one), str) for one in files)
+    else:
+        page, folder = tag["url"], Path.home() / ".cache" / "clip"
+        there = (folder / Path(page).name).is_file()
+    if there:
+        return
+    model = name.removesuffix(_QUICKGELU)
+    if weights == "openai" and model in _OPENAI_MEGABYTES:
+        what = f"{model} of OpenAI's CLIP ({_OPENAI_MEGABYTES[model]} MB, MIT licence) to {folder}"
+    else:
+        what = f"{model}, weights {weights}, to {folder}; size and licence are on {page}"
+    print(f"Downloading {what}", file=sys.stderr, flush=True)
 
 
 def _build_model(

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from comc_utils.datasets.base import UNIT_TOLERANCE
 from comc_utils.errors import CoMCError
@@ -50,7 +49,7 @@ def load_official_classifier(path: str | os.PathLike[str]) -> LinearClassifier:
 
     References
     ----------
-    CoMC (ICML 2024), eq. 2, 8 and 9; the preset `presets.RELEASED` is its training.
+    CoMC (ICML 2024), eq. 2, 8 and 9. The preset `presets.RELEASED` says how far its training is known.
     """
     content = _read(path)
     state = content.get("state_dict") if isinstance(content, Mapping) else None
@@ -66,7 +65,7 @@ def load_official_classifier(path: str | os.PathLike[str]) -> LinearClassifier:
 
 
 def load_official_label_embeddings(path: str | os.PathLike[str]) -> Float[Tensor, "n_labels d"]:
-    """Read label embeddings as the authors' code reads them.
+    """Read label embeddings as the authors' code reads them: the numbers of the file, not scaled anew.
 
     Parameters
     ----------
@@ -76,8 +75,9 @@ def load_official_label_embeddings(path: str | os.PathLike[str]) -> Float[Tensor
     Returns
     -------
     Tensor of shape (N, d)
-        s_i of eq. 4 and 5: float32 unit vectors, on the CPU. The published ones have N = 80 rows in the
-        order of `labels.COCO` and d = 1024.
+        s_i of eq. 4 and 5: float32, on the CPU, the values of the file. Half precision leaves norms between
+        0.9995 and 1.0005; to scale them to 1 would move scores by up to 2.5e-3. The published ones have
+        N = 80 rows in the order of `labels.COCO` and d = 1024.
 
     Raises
     ------
@@ -97,8 +97,7 @@ def load_official_label_embeddings(path: str | os.PathLike[str]) -> Float[Tensor
             f"Row {row} (counted from 0) of {path} has the norm {norms[row]:.4g}; label embeddings "
             f"are unit vectors, as in coco_templates.pt of {SOURCE}."
         )
-    # Half precision leaves norms between 0.9995 and 1.0005.
-    return normalize(embeddings, dim=1)
+    return embeddings
 
 
 class _Discarded:
