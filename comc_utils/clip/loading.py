@@ -22,7 +22,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from comc_utils.clip.model import Clip
-from comc_utils.clip.pretraining import check_activation, training_of
+from comc_utils.clip.pretraining import QUICKGELU, check_activation, training_of
 from comc_utils.clip.weights import WeightsFile, read_weights
 from comc_utils.errors import CoMCError
 from comc_utils.store.fingerprint import hash_tensors
@@ -164,7 +164,7 @@ def _announce_download(name: str, weights: str, tag: Mapping[str, Any]) -> None:
         there = (folder / Path(page).name).is_file()
     if there:
         return
-    model = name.removesuffix(_QUICKGELU)
+    model = name.removesuffix(QUICKGELU)
     if weights == "openai" and model in _OPENAI_MEGABYTES:
         what = f"{model} of OpenAI's CLIP ({_OPENAI_MEGABYTES[model]} MB, MIT licence) to {folder}"
     else:
