@@ -144,3 +144,26 @@ def test_real_answers_of_a_language_model_are_cleaned_in_a_notebook(real_data, t
     printed = "".join(item.text for item in cell.outputs if item.output_type == "stream")
     assert len(printed.splitlines()) == 100
     assert str(real_data) not in executed.cells[2].source
+
+
+@pytest.mark.parametrize("n_images", [2, 8, 13])
+def test_what_shows_pictures_or_projects_runs_on_few_images(n_images, real_data, tmp_path):
+    data = coco_layout(real_data / "coco_photos", tmp_path)
+    options = {"limit": n_images, "backbone": "miniworld-RN-small"}
+    few = {
+        "data": data,
+        "options": options,
+        "smoke": True,
+        "only": ["03", "06"],
+        "output": tmp_path / "results",
+    }
+    output = reproduce("coco2014", **few)
+    inference, gap = (
+        json.loads((output / "metrics" / f"{name}.json").read_text())
+        for name in ("03_inference", "06_modality_gap")
+    )
+    assert inference["images"] == n_images
+    if n_images < 5:
+        assert gap == {"skipped": "2 images are too few for a probe in 5 folds."}
+    else:
+        assert gap["pairs"] == n_images

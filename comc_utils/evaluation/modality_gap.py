@@ -157,7 +157,7 @@ def same_modality_neighbours(
     images, texts : array of shape (n, k)
         Points, of a picture for example.
     n_neighbours : int
-        1 to 2n - 1.
+        Of few points all others count: at most 2n - 1.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def same_modality_neighbours(
     points = np.concatenate([images, texts])
     is_text = np.arange(len(points)) >= len(images)
     # Without points to look up, a point is no neighbour of itself.
-    nearest = NearestNeighbors(n_neighbors=n_neighbours).fit(points).kneighbors()[1]
+    nearest = NearestNeighbors(n_neighbors=min(n_neighbours, len(points) - 1)).fit(points).kneighbors()[1]
     return float((is_text[nearest] == is_text[:, None]).mean())
 
 

@@ -29,6 +29,7 @@ SMALLEST_TAU = 1 / 200
 _ALPHAS = np.linspace(0, 1, 21).round(2).tolist()
 _TAUS = np.geomspace(SMALLEST_TAU, 1, 116).tolist()
 _WIDE = {"layout": Layout(width="480px"), "style": {"description_width": "80px"}}
+_FIRST_IMAGES = 3
 N_TOP = 3
 """A class is shown where its weight or its score is among this many highest, or where it is a label."""
 
@@ -45,7 +46,7 @@ _Score = Callable[[float, float], _Scored]
 
 
 def explore_scores(
-    experiment: Experiment, trained: Trained, *, n_images: int = 3
+    experiment: Experiment, trained: Trained, *, n_images: int | None = None
 ) -> tuple[Figure, pd.DataFrame]:
     """Show label weights and final scores at any alpha and tau.
 
@@ -58,8 +59,8 @@ def explore_scores(
     experiment : Experiment
     trained : Trained
         CoMC or a variant of it, as the experiment's `fit()` gives it.
-    n_images : int
-        Images in the figure, 1 to n.
+    n_images : int, optional
+        Images in the figure, 1 to n; by default 3, or all of fewer.
 
     Returns
     -------
@@ -83,6 +84,7 @@ def explore_scores(
             f"{len(trained.recognisers)} classifiers are given for {len(experiment.folds)} folds; give what "
             "the experiment's own `fit()` returns."
         )
+    n_images = min(_FIRST_IMAGES, n) if n_images is None else n_images
     if not 1 <= n_images <= n:
         raise CoMCError(f"n_images is {n_images}; there are {n} images, so choose 1 to {n}.")
     score = _cached_score(experiment, trained)
