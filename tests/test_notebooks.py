@@ -117,25 +117,41 @@ def test_a_kernel_that_passed_over_cells_runs_them_for_another_profile(kernel, t
 
 def test_playing_leaves_the_published_results_alone(tmp_path):
     checkout = tmp_path / "checkout"
-    subprocess.run(["git", "clone", "--quiet", str(TESTS.parent), str(checkout)], check=True)
-    for path in (NOTEBOOKS[5], NOTEBOOKS[5].parents[1] / "comc_utils"):  # as they are now, committed or not
-        there = checkout / path.relative_to(TESTS.parent)
-        shutil.copytree(path, there, dirs_exist_ok=True) if path.is_dir() else shutil.copy(path, there)
-    subprocess.run(["git", "-C", str(checkout), "add", "--all"], check=True)
-    you = ["-c", "user.name=you", "-c", "user.email=you@example.org"]
-    committing = ["git", "-C", str(checkout), *you, "commit", "--quiet", "--allow-empty", "--message", "now"]
-    subprocess.run(committing, check=True)
+    for name in ("comc_utils", "notebooks", "results/reported", "results/rates", "results/miniworld/metrics"):
+        shutil.copytree(TESTS.parent / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", ".gitignore"):
+        shutil.copy(TESTS.parent / name, checkout)
+
+    def git(*words: str) -> str:
+        command = [
+            "git",
+            "-C",
+            str(checkout),
+            "-c",
+            "user.name=you",
+            "-c",
+            "user.email=you@example.org",
+            *words,
+        ]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "published")
     command = [sys.executable, "-m", "papermill", "05_alpha_sweep.ipynb", str(tmp_path / "out.ipynb")]
     command += ["-p", "SEED", "1", "-p", "SMOKE", "True", "--log-output"]
-    environment = os.environ | {"PYTHONPATH": str(checkout)}
     ran = subprocess.run(
-        command, cwd=checkout / "notebooks", env=environment, capture_output=True, text=True, check=False
+        command,
+        cwd=checkout / "notebooks",
+        env=os.environ | {"PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     assert "Its results go to" in ran.stderr and "miniworld-trial-SEED-1-smoke" in ran.stderr
     assert (checkout / "results" / "miniworld-trial-SEED-1-smoke" / "metrics" / "05_alpha_sweep.json").exists()
-    status = ["git", "-C", str(checkout), "status", "--porcelain"]
-    assert subprocess.run(status, capture_output=True, text=True, check=True).stdout == ""
+    assert git("status", "--porcelain") == ""
 
 
 @pytest.mark.slow
