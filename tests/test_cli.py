@@ -132,13 +132,14 @@ def test_options_are_those_of_an_experiment(monkeypatch):
     monkeypatch.setattr("comc_utils.notebooks.run.reproduce", lambda _, **words: given.update(words))
     assert main(["reproduce"]) == 0
     assert given["options"] == dict.fromkeys(f.name for f in fields(ExperimentOptions))
-    values = {"--backbone": "a", "--weights": "b", "--limit": 3, "--sentences": "c", "--n-sentences": 4}
+    values = {"--backbone": "a", "--weights": "b", "--tag": "t", "--limit": 3, "--sentences": "c"}
+    values["--n-sentences"] = 4
     words = [str(word) for pair in values.items() for word in pair]
-    words += ["--draft", "--skip-unreadable", "--openvino", "--record-times"]
+    words += ["--draft", "--skip-unreadable", "--half", "--openvino", "--record-times"]
     assert main(["reproduce", *words]) == 0
     assert given["record_times"]
     assert ExperimentOptions.of(given["options"]) == ExperimentOptions(
-        "a", "b", 3, Path("c"), 4, draft=True, skip_unreadable=True, openvino=True
+        "a", "b", "t", 3, Path("c"), 4, draft=True, skip_unreadable=True, half=True, openvino=True
     )
 
 

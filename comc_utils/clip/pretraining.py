@@ -60,8 +60,8 @@ def training_of(name: str, path: Path, file: WeightsFile, tag: str | None = None
     by_hash = _by_hash(path, known)
     if by_hash:
         return by_hash
-    if file.openai_layout and "openai" in known:
-        return known["openai"]
+    if file.openai_layout:  # all of OpenAI's models were trained so
+        return known.get("openai", {"quick_gelu": True})
     # A setting that is not recorded is open_clip's default.
     settings = {tuple(str(of_tag.get(key, False)) for key in _READ) for of_tag in known.values()}
     if len(settings) > 1:
