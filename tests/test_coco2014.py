@@ -176,13 +176,13 @@ def test_missing_images(root: Path) -> None:
         ),
         (
             lambda c: c["images"].append({"id": 43, "file_name": "000000000043.jpg"}),
-            "lists images such as 000000000043.jpg, but those of COCO val2014 are named COCO_val2014_.*load_folder",
+            "lists images such as 000000000043.jpg, but those of COCO val2014 are named COCO_val.*load_folder",
         ),
         (lambda c: c["images"].append({"id": 42, "file_name": "x.jpg"}), "id 42 appears twice"),
         (lambda c: c["images"].append({"id": 43}), "Entry 3 .* of the images .* no file_name"),
         (
             lambda c: c["categories"].append({"id": 12, "name": "street sign"}),
-            "categories that are no classes of COCO: street sign; .* of one's own: write a labels.csv .*load_folder",
+            "categories that are no classes of COCO: street sign; .* own: write a labels.csv .*load_folder",
         ),
         (lambda c: c["categories"].pop(), "categories too few, without: person;"),
         (lambda c: c["categories"].append({"id": 12}), "a category without a name or an id"),

@@ -578,7 +578,7 @@ def test_of_a_very_long_image_the_same_middle_is_shown(vit, size):
     image = Image.effect_noise(size, 60).convert("RGB")
     whole = open_clip_pixels(vit, [image], "shortest")
     crop, scale = make_transforms(vit.model, "crop")
-    assert_close(scale(crop(image)[None]), whole, atol=0.02, rtol=0)
+    torch.testing.assert_close(scale(crop(image)[None]), whole, atol=0.02, rtol=0)
 
 
 def test_embedding_leaves_a_resnet_as_it_is(small_resnet, images):
