@@ -131,11 +131,58 @@ def test_missing_images(root: Path) -> None:
         ),
         (lambda c: c["annotations"].append({"image_id": 7, "category_id": 12}), "unknown category 12;"),
         (lambda c: c["annotations"].append({"image_id": 7}), "annotation without a category_id"),
+        *(
+            (lambda c, a=annotation: c["annotations"].insert(1, a), f"Entry 1 .* the annotations in .*{reason}")
+            for annotation, reason in (
+                ({"image_id": None, "category_id": 1}, "has the image_id null, which is no whole number"),
+                ({"image_id": [7], "category_id": 1}, r"has the image_id \[7\], which is no whole number"),
+                ({"image_id": True, "category_id": 1}, "has the image_id true, which is no whole number"),
+                ({"category_id": 1}, "has the image_id null"),
+                ({"image_id": 7, "category_id": None}, "unknown category null;"),
+                ({"image_id": 7, "category_id": [1]}, r"unknown category \[1\];"),
+                ({"image_id": 7, "category_id": {"a": 1}}, "unknown category {.a.: 1};"),
+                (None, "annotation without a category_id"),
+                ([7, 1], "annotation without a category_id"),
+                ({"image_id": 5, "category_id": 1}, "is the first. Unpack"),
+            )
+        ),
+        *(
+            (lambda c, i=image: c["images"].insert(1, i), f"Entry 1 .* the images in .*{reason}")
+            for image, reason in (
+                ({"id": 43, "file_name": None}, "has the file_name null, which is no name of a file"),
+                ({"id": 43, "file_name": 43}, "has the file_name 43, which is no name of a file"),
+                ({"id": 43, "file_name": ""}, 'has the file_name "", which is no name of a file'),
+                ({"id": None, "file_name": "x.jpg"}, "has the id null, which is no whole number"),
+                (
+                    {"id": [43] * 99, "file_name": "x.jpg"},
+                    r"has the id \[43, 43.*\.\.\., which is no whole number",
+                ),
+                ({"id": "43", "file_name": "x.jpg"}, 'has the id "43", which is no whole number'),
+                (None, "no file_name"),
+            )
+        ),
+        *(
+            (lambda c, e=entry: c["categories"].insert(1, e), f"Entry 1 .* the categories in .*{reason}")
+            for entry, reason in (
+                ({"id": None, "name": "cat"}, "has the id null and the name .cat.; these must"),
+                ({"id": 12, "name": ["cat"]}, r"has the id 12 and the name \[.cat.\]; these must"),
+                ({"id": 90, "name": "dog"}, "repeats the id 90 or the name .dog. of another"),
+                (3, "a category without a name or an id"),
+            )
+        ),
+        (
+            lambda c: c["images"].append({"id": 43, "file_name": file_name(42)}),
+            f"several times: {file_name(42)};",
+        ),
+        (
+            lambda c: c["images"].append({"id": 43, "file_name": "000000000043.jpg"}),
+            "lists images such as 000000000043.jpg, but those of COCO val2014 are named COCO_val.*load_folder",
+        ),
         (lambda c: c["images"].append({"id": 42, "file_name": "x.jpg"}), "id 42 appears twice"),
         (lambda c: c["images"].append({"id": 43}), "Entry 3 .* of the images .* no file_name"),
         (
             lambda c: c["categories"].append({"id": 12, "name": "street sign"}),
-            "categories that are no classes of COCO: street sign;",
+            "categories that are no classes of COCO: street sign; .* own: write a labels.csv .*load_folder",
         ),
         (lambda c: c["categories"].pop(), "categories too few, without: person;"),
         (lambda c: c["categories"].append({"id": 12}), "a category without a name or an id"),
@@ -158,7 +205,26 @@ def test_other_number_of_labelled_images(root: Path) -> None:
         load_coco2014(root, unlabelled=False)
 
 
-@pytest.mark.parametrize("content", [b'{"images": [', b"\xff\xfe", b"", b"[]", b"3"])
+def test_boxes_are_not_needed(root: Path) -> None:
+    content = instances(CLASSES_OF)
+    content["annotations"][0] |= {"bbox": None, "segmentation": None}
+    content["annotations"][1] |= {"bbox": [1, 2]}
+    write(root, content)
+    assert load_coco2014(root).labels.sum() == 3
+
+
+def test_annotations_that_may_not_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = root / "annotations" / "instances_val2014.json"
+
+    def refused(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(CoMCError, match=f"{path} cannot be read .Permission denied.; give yourself"):
+        load_coco2014(root)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"images": [', b"\xff\xfe", b"", b"[]", b"3"])
 def test_file_that_is_no_annotation_file(root: Path, content: bytes) -> None:
     (root / "annotations" / "instances_val2014.json").write_bytes(content)
     with pytest.raises(CoMCError, match="instances_val2014.json (is damaged|holds no list)"):
@@ -225,6 +291,14 @@ def test_first_caption_of_each_image(root: Path) -> None:
     }
     write(root, content, "captions")
     assert load_captions(root, images) == ("A man walks a dog.", None, "A toothbrush.")
+    for wrong, reason in (
+        ({"image_id": 42, "caption": None}, "the caption null, which is no text"),
+        ({"image_id": None, "caption": "A dog."}, "the image_id null"),
+        ({"image_id": 42}, "an annotation without a caption"),
+    ):
+        write(root, content | {"annotations": [wrong]}, "captions")
+        with pytest.raises(CoMCError, match=f"Entry 0 .* annotations in .*captions_val2014.json .*{reason}"):
+            load_captions(root, images)
     write(root, content | {"annotations": []}, "captions")
     with pytest.raises(CoMCError, match="no caption for any of the 3 images"):
         load_captions(root, images)

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.functional import interpolate, normalize
 
 from comc_utils.clip import load_clip
-from comc_utils.clip.image import make_transforms
+from comc_utils.clip.image import MOST_STRETCHED, make_transforms
 from comc_utils.clip.reading import read_batches
 from comc_utils.errors import CoMCError
 
@@ -552,6 +552,33 @@ def test_the_two_halves_of_the_transform_equal_open_clips(vit, images, resize, m
     pixels = scale(torch.stack([crop(image) for image in images]))
     assert torch.equal(pixels, open_clip_pixels(vit, images, mode))
     assert pixels.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("stretched", [(1, 60_000), (60_000, 1)])
+def test_a_very_long_image_takes_no_more_memory_than_a_long_one(vit, stretched):
+    tracked = []
+    crop, _ = make_transforms(vit.model, "crop")
+    resize = Image.Image.resize
+
+    def watched(image, size, *arguments, **options):
+        tracked.append(size)
+        return resize(image, size, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image.Image, "resize", watched)
+        image = Image.effect_noise(stretched, 60).convert("RGB")
+        pixels = crop(image)
+    assert tuple(pixels.shape) == (vit.image_size, vit.image_size, 3)
+    assert max(map(max, tracked)) <= MOST_STRETCHED * vit.image_size
+    assert make_transforms(vit.model, "plain")[0](image).shape == pixels.shape
+
+
+@pytest.mark.parametrize("size", [(4, 400), (4, 401), (450, 3)])
+def test_of_a_very_long_image_the_same_middle_is_shown(vit, size):
+    image = Image.effect_noise(size, 60).convert("RGB")
+    whole = open_clip_pixels(vit, [image], "shortest")
+    crop, scale = make_transforms(vit.model, "crop")
+    torch.testing.assert_close(scale(crop(image)[None]), whole, atol=0.02, rtol=0)
 
 
 def test_embedding_leaves_a_resnet_as_it_is(small_resnet, images):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,13 @@ def test_photos_are_turned_upright(root: Path) -> None:
         ("file,dog,Dog\n", "The header of .*'Dog' stands at positions 0 and 1"),
         ("file,dog,\n", "The header of .*empty"),
         ("file\na.jpg\n", "The header of .*label set is empty"),
+        (HEADER + " ,0,1\n", "line 2 names no image"),
+        (HEADER + ROWS[0] + " a.jpg ,0,1\n", "line 3 is a second row for a.jpg"),
+        (HEADER + ROWS[0] + "./a.jpg,0,1\n", "line 3 is a second row for a.jpg"),
+        (HEADER + ROWS[0] + ",,\n", "line 3 says '' of class|line 3 names no image"),
+        (HEADER + '"a.jpg,1,0\n', "labels.csv is no CSV file"),
+        ("file;dog;dog\n", "several columns 'dog'"),
+        ("file,\u00fc,u\u0308\n", "several columns '\u00fc'"),
         ("name;dog;cat\n", "begins with 'name;dog;cat'; its first line must be file,<class>"),
         ("", "begins with ''"),
         (HEADER, "no row for a.jpg, b.PNG, holiday/c.webp"),
@@ -131,10 +139,61 @@ def test_trial_passes_over_images_without_a_row(root: Path) -> None:
 
 
 def test_folders_without_images(tmp_path: Path) -> None:
-    with pytest.raises(CoMCError, match="holds no image; known endings: .bmp, "):
+    with pytest.raises(CoMCError, match=f"{tmp_path} holds no image that Pillow opens; give"):
         load_folder(tmp_path, PETS)
     with pytest.raises(CoMCError, match="absent does not exist"):
         load_folder(tmp_path / "absent", PETS)
     Image.new("RGB", (8, 6)).save(tmp_path / "a.jpg")
     with pytest.raises(CoMCError, match="mine.csv does not exist"):
         load_folder(tmp_path, PETS, labels=tmp_path / "mine.csv")
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_other_separators_of_spreadsheets(root: Path, separator: str, quoted: bool) -> None:
+    text = (HEADER + "".join(ROWS)).replace(",", separator)
+    write_csv(root, text.replace("file", '"file"', 1) if quoted else text)
+    images = load_folder(root)
+    assert images.class_names == ("dog", "cat")
+    assert images.labels.tolist() == [[1, 0], [0, 0], [1, 1]]
+
+
+def test_labels_that_are_a_link_to_nothing(root: Path) -> None:
+    (root / "labels.csv").symlink_to(root / "moved.csv")
+    with pytest.raises(CoMCError, match="labels.csv is a link to what is not there; remove it"):
+        load_folder(root, PETS)
+    (root / "labels.csv").unlink()
+    (root / "labels.csv").mkdir()
+    with pytest.raises(CoMCError, match="labels.csv does not exist, or is no file"):
+        load_folder(root, PETS)
+
+
+@pytest.mark.parametrize(("on_disk", "in_file"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_composed_otherwise_than_on_disk(tmp_path: Path, on_disk: str, in_file: str) -> None:
+    name = unicodedata.normalize(on_disk, "Bär im Café.jpg")
+    Image.new("RGB", (8, 6)).save(tmp_path / name)
+    write_csv(tmp_path, unicodedata.normalize(in_file, f"file,Bär\n{name},1\n"))
+    images = load_folder(tmp_path, LabelSet("animals", (unicodedata.normalize(on_disk, "Bär"),), {}))
+    assert images.ids == (name,)
+    assert images.labels.tolist() == [[1]]
+
+
+def test_two_names_that_differ_in_composition_alone(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "ậ.jpg") for form in ("NFC", "NFD")]
+    for name in names:
+        Image.new("RGB", (8, 6)).save(tmp_path / name)
+    write_csv(tmp_path, "file,dog\n" + "".join(f"{name},{row}\n" for row, name in enumerate(names)))
+    images = load_folder(tmp_path)
+    assert dict(zip(images.ids, images.labels[:, 0].tolist(), strict=True)) == {names[0]: 0, names[1]: 1}
+    write_csv(tmp_path, "file,dog\n\u00e2\u0323.jpg,1\n")  # a third composition
+    with pytest.raises(CoMCError, match="line 2 says .*, which 2 images are called"):
+        load_folder(tmp_path)
+
+
+def test_names_that_begin_with_a_space(tmp_path: Path) -> None:
+    for name in (" a.jpg", "a.jpg", " b.jpg"):
+        Image.new("RGB", (8, 6)).save(tmp_path / name)
+    write_csv(tmp_path, "file,dog\n a.jpg,1\na.jpg,0\n b.jpg,1\n")
+    images = load_folder(tmp_path)
+    assert images.ids == (" a.jpg", " b.jpg", "a.jpg")
+    assert images.labels[:, 0].tolist() == [1, 1, 0]

@@ -190,6 +190,17 @@ def test_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         open_image(path)
 
 
+def test_memory_that_does_not_suffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(Image.new("L", (60, 50)), tmp_path / "huge.png")
+
+    def exhausted(self: Image.Image, mode: str) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", exhausted)
+    with pytest.raises(CoMCError, match="huge.png does not open: the memory does not suffice.*Scale it down"):
+        open_image(path)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in ("a", "b", "d"):
@@ -214,6 +225,15 @@ def test_all_files_must_be_there_without_a_limit(folder: Path) -> None:
     with pytest.raises(CoMCError, match=r"holds 3 of the 4 images of P; missing: c.jpg.*--limit N"):
         find_files(folder, NAMES, limit=None, place="P")
     assert find_files(folder, ["a.jpg", "d.jpg"], limit=None, place="P").rows == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["b\0.jpg", "\ud800.jpg", "b" * 300])
+def test_names_that_no_file_can_have(folder: Path, name: str) -> None:
+    with pytest.raises(
+        CoMCError, match=f"of P cannot be looked for in {folder} .*; correct its name"
+    ) as caught:
+        find_files(folder, ["a.jpg", name], limit=None, place="P")
+    print(caught.value)
 
 
 @pytest.mark.parametrize("limit", [None, 2])

@@ -55,8 +55,9 @@ def coco_layout(photos: Path, root: Path) -> Path:
         (root / split).mkdir()
         images, objects, texts = [], [], []
         for index, name in enumerate(names):
-            (root / split / name).symlink_to(photos / "val2014" / name)
-            images.append({"id": index, "file_name": name})
+            official = name.replace("val2014", split)
+            (root / split / official).symlink_to(photos / "val2014" / name)
+            images.append({"id": index, "file_name": official})
             objects += [
                 {"image_id": index, "category_id": int(column) + 1, "iscrowd": 0}
                 for column in column_of[name].split()

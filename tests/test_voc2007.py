@@ -150,6 +150,16 @@ def test_bad_images_are_skipped_only_where_asked(root: Path, capsys) -> None:
         ("dog_test.txt", ("000007", "000004"), "line 4 names image 000004 again"),
         ("dog_test.txt", ("000007", "000007  1\n000009"), "unknown images.*: 000009. Un"),
         ("test.txt", ("000007\n", ""), "has 3 images, but VOC2007 test has 4.*limit=N"),
+        (
+            "test.txt",
+            ("000007", "2008_000007"),
+            "names 2008_000007, but .*a later VOC, with photos of 2008 to 2008",
+        ),
+        (
+            "test.txt",
+            ("000007", "abc"),
+            "names abc, but VOC2007's images are named 000001.*lists of other photos",
+        ),
         ("test.txt", ("000007", "000007 x"), "line 4 has 2 fields, expected 1"),
         ("cat_test.txt", None, "cat_test.txt is missing"),
         ("test.txt", None, "/test.txt is missing"),
@@ -177,6 +187,26 @@ def test_damaged_lists(root: Path, name: str, change: tuple[str, str] | None, me
 def test_wrong_options(root: Path, options: dict, message: str) -> None:
     with pytest.raises(CoMCError, match=message):
         load_voc2007(root, **options)
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_lists_of_another_year(root: Path, limit: int | None) -> None:
+    for path in (*lists_of(root).iterdir(), *(root / "VOCdevkit/VOC2007/JPEGImages").iterdir()):
+        if path.suffix == ".txt":
+            path.write_text(path.read_text().replace("0000", "2011_0000"))
+        else:
+            path.rename(path.with_name(f"2011_{path.name}"))
+    with pytest.raises(
+        CoMCError, match="test.txt names 2011_000001, .* photos of 2011 to 2011.*download voc2007"
+    ):
+        load_voc2007(root, limit=limit)
+    devkit = root / "VOCdevkit"
+    (devkit / "VOC2007").rename(devkit / "VOC2012")
+    for folder in (root, devkit):
+        with pytest.raises(
+            CoMCError, match=f"VOC2007 is not in {folder}: .* It holds VOC2012, which is another"
+        ):
+            load_voc2007(folder, limit=limit)
 
 
 def test_folder_without_voc(tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ from comc_utils.clip.vit import vit_features
 from comc_utils.errors import CoMCError
 from comc_utils.store.rgb import image_errors, to_rgb
 
+MOST_STRETCHED = 50
+"""Times that an image's longer side may be the shorter one: of a longer image the middle alone is resized.
+
+An image of 1 x 60,000 pixels would take gigabytes on its way to the central crop, a square of which it shows
+nothing but the middle.
+"""
+
 # open_clip's words for the two ways to fill the square input.
 _RESIZE_MODES = {"crop": "shortest", "plain": "squash"}
 
@@ -252,12 +259,19 @@ def make_transforms(
     to_size, normalise = Compose(steps[:-2]), steps[-1]
 
     def crop(image: Image.Image) -> Tensor:
-        return torch.from_numpy(np.array(to_size(image)))
+        return torch.from_numpy(np.array(to_size(_middle(image) if resize == "crop" else image)))
 
     def scale(batch: Tensor) -> Tensor:
         return normalise(batch.permute(0, 3, 1, 2).float().div(255))
 
     return crop, scale
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """Cut an image's longer side, where it is very long, by as much at either end; else leave it as it is."""
+    most = MOST_STRETCHED * min(image.size)
+    cut = [max(0, side - most) // 2 for side in image.size]
+    return image.crop((*cut, image.width - cut[0], image.height - cut[1])) if any(cut) else image
 
 
 def open_rgb(images: Sequence[Image.Image], index: int) -> Image.Image:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from comc_utils.datasets.image_files import FoundFiles, name_some
+from comc_utils.datasets.photos import tell_passed_over
 from comc_utils.errors import CoMCError
 from comc_utils.sentences.labels import check_label_names
 from comc_utils.store.rgb import image_errors, to_rgb
@@ -56,6 +57,8 @@ class MultiLabelImages:
         Files that the data set lists and that were passed over because they are not there.
     unreadable : tuple of str
         Names of images that were left out by `readable` because they do not open.
+    passed_over : mapping of str to tuple of str
+        What a folder holds beside the images: names by kind, as `photos.find_photos` gives them.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class MultiLabelImages:
     stated: Mapping[str, int | float] = field(default_factory=dict, repr=False)
     missing: tuple[str, ...] = field(default=(), repr=False)
     unreadable: tuple[str, ...] = field(default=(), repr=False)
+    passed_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         place = f"data set {self.name}, split {self.split}"
@@ -204,8 +208,8 @@ class MultiLabelImages:
         dict
             Data set, split, images, classes, positives, mean labels per image, and the classes without
             a positive, by name; what is stated of each beside it, as "images (stated)". Where there are
-            any: the number of difficult pairs, the first of the missing files, and how many images did not
-            open, with the names of the first.
+            any: the number of difficult pairs, the first of the missing files, how many images did not open,
+            with the names of the first, and what was passed over, by kind with numbers.
         """
         described: dict[str, str | int | float] = {"data set": self.name, "split": self.split}
         for key, value in describe_labels(self.labels, self.class_names).items():
@@ -218,6 +222,8 @@ class MultiLabelImages:
             described["missing"] = name_some(self.missing)
         if self.unreadable:
             described["unreadable"] = f"{len(self.unreadable)}: {name_some(self.unreadable)}"
+        if self.passed_over:
+            described["passed over"] = tell_passed_over(self.passed_over)
         return described
 
 

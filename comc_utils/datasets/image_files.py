@@ -8,11 +8,11 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from comc_utils.errors import CoMCError
-from comc_utils.store.rgb import image_errors, to_rgb
+from comc_utils.errors import CoMCError, printable
+from comc_utils.store.rgb import HEIC_REMEDY, image_errors, is_heic, to_rgb
 
 N_NAMED = 5
 """Missing files, ids or classes that a message or a description names."""
@@ -30,7 +30,7 @@ class FoundFiles:
     rows : list of int
         Positions in the list of the files that are used, ascending.
     names : tuple of str
-        Their names in the list.
+        Their names in the list, as `errors.printable` writes them.
     paths : tuple of str
         Where they are.
     missing : tuple of str
@@ -80,8 +80,8 @@ def open_image(
     Raises
     ------
     CoMCError
-        The file is missing, empty, cut short, damaged or no image, has more than twice
-        ``PIL.Image.MAX_IMAGE_PIXELS`` pixels, or pixels of no known range: floating-point numbers, or
+        The file is missing, empty, cut short, damaged, no image, or in HEIC without the extra, has more than
+        twice ``PIL.Image.MAX_IMAGE_PIXELS`` pixels, or pixels of no known range: floating-point numbers, or
         integers outside 0 to 65535.
     """
     # Pillow warns of many pixels, of odd EXIF data, of palettes with transparency; it reads them all.
@@ -89,7 +89,13 @@ def open_image(
         warnings.simplefilter("ignore")
         if os.path.getsize(path) == 0:
             raise ValueError("the file is empty")
-        with Image.open(path) as image:
+        try:
+            opened = Image.open(path)
+        except UnidentifiedImageError:
+            if is_heic(path):
+                raise CoMCError(f"Image {path} does not open: {HEIC_REMEDY}.") from None
+            raise
+        with opened as image:
             if draft_size is not None:
                 image.draft(None, (draft_size, draft_size))
             return to_rgb(ImageOps.exif_transpose(image) if exif_rotation else image)
@@ -128,7 +134,8 @@ def find_files(
     Raises
     ------
     CoMCError
-        No file is there, or one is missing where all are asked for, or a limit below 1.
+        No file is there, or one is missing where all are asked for, or may not be looked at, or has a name that
+        no file can have, or a limit below 1.
     """
     if limit is not None and limit < 1:
         raise CoMCError(f"The limit is {limit} images; give 1 or more, or none for all.")
@@ -136,15 +143,23 @@ def find_files(
     digest = hashlib.sha256(b"rotated\n" if exif_rotation else b"as stored\n")
     if draft_size is not None:
         digest.update(f"drafts of {draft_size} pixels\n".encode())
+    place = printable(place)
     # On a local disk this takes a second for a hundred thousand files, on a shared one a minute.
     for row, name in enumerate(tqdm(names, desc=f"files of {place}", delay=2, leave=False)):
         path = os.path.join(folder, name)
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            missing.append(name)
+            missing.append(printable(name))
             continue
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        except (OSError, ValueError) as error:
+            raise CoMCError(
+                f"Image {printable(name)!r} of {place} cannot be looked for in {folder} "
+                f"({getattr(error, 'strerror', None) or error}); correct its name in the list, or give "
+                "yourself the right to read its folder."
+            ) from None
+        used = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        digest.update(used.encode("utf-8", "surrogateescape"))
         rows.append(row)
         paths.append(path)
         if len(rows) == limit:
@@ -161,7 +176,7 @@ def find_files(
         )
     return FoundFiles(
         rows=rows,
-        names=tuple(names[row] for row in rows),
+        names=tuple(printable(names[row]) for row in rows),
         paths=tuple(paths),
         missing=tuple(missing),
         fingerprint=digest.hexdigest(),

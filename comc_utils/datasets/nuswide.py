@@ -149,7 +149,7 @@ def load_nuswide_tags(
 def _read_ids(root: Path, split: str, limit: int | None) -> tuple[str, ...]:
     check_split(split, N_IMAGES, "NUS-WIDE")
     path = root / "ImageList" / f"{split.capitalize()}Imagelist.txt"
-    ids = tuple(line.decode("utf-8", "replace").replace("\\", "/") for line in _read_lines(path))
+    ids = tuple(line.decode("utf-8", "surrogateescape").replace("\\", "/") for line in _read_lines(path))
     if limit is None:
         check_count(len(ids), N_IMAGES[split], str(path), f"NUS-WIDE {split}")
     return ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def load_voc2007(
     Raises
     ------
     CoMCError
-        An unknown split, a folder without VOC2007, a list that is missing, damaged or of
+        An unknown split, a folder without VOC2007, a list that is missing, damaged, of another year or of
         other images than the split's, images that are missing.
 
     References
@@ -64,6 +65,7 @@ def load_voc2007(
     home = _home(Path(root))
     lists = home / "ImageSets" / "Main"
     ids = tuple(fields[0] for fields in _read_rows(lists / f"{split}.txt", 1))
+    _check_ids(ids, lists / f"{split}.txt")
     if limit is None:
         check_count(len(ids), N_IMAGES[split], str(lists / f"{split}.txt"), place)
     states = np.stack(
@@ -90,11 +92,32 @@ def _home(root: Path) -> Path:
     for folder in candidates:
         if (folder / "ImageSets" / "Main").is_dir():
             return folder
+    others = sorted(
+        {path.name for folder in (root, root / "VOCdevkit") for path in folder.glob("VOC20[0-9][0-9]")}
+    )
+    held = f" It holds {', '.join(others)}, which is another data set." if others else ""
     raise CoMCError(
         f"VOC2007 is not in {root}: there is no folder ImageSets/Main in it, in VOC2007 or in "
-        "VOCdevkit/VOC2007 below it. Give the folder that the archive was unpacked in, or get it by: "
+        f"VOCdevkit/VOC2007 below it.{held} Give the folder that the archive was unpacked in, or get it by: "
         "python -m comc_utils download voc2007 --to DIR"
     )
+
+
+def _check_ids(ids: tuple[str, ...], path: Path) -> None:
+    """Refuse the lists of other years: from 2008 on a year stands before each number, 2008_000001."""
+    other = [name for name in ids if not re.fullmatch("[0-9]{6}", name)]
+    if other:
+        years = sorted({name[:4] for name in other if re.fullmatch("20[0-9]{2}_[0-9]{6}", name)})
+        what = (
+            f"the lists of a later VOC, with photos of {years[0]} to {years[-1]},"
+            if years
+            else "lists of other photos,"
+        )
+        raise CoMCError(
+            f"{path} names {name_some(other)}, but VOC2007's images are named 000001 and so on: these are "
+            f"{what} and scores on them are not VOC2007's. Give the folder of VOC2007, or get it by: "
+            "python -m comc_utils download voc2007 --to DIR"
+        )
 
 
 def _read_rows(path: Path, n_fields: int) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -10,8 +11,24 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from comc_utils.errors import CoMCError
+from comc_utils.errors import CoMCError, printable
 
+try:
+    from pillow_heif import register_heif_opener
+except ImportError:
+    HEIC_OPENS = False
+    """Whether the extra heic is installed, with which Pillow opens photos in HEIC."""
+else:
+    HEIC_OPENS = True
+    register_heif_opener()
+
+HEIC_REMEDY = (
+    "Pillow opens HEIC only with the extra of that name: pip install -e '.[heic]' in the checkout, or pip "
+    "install pillow-heif; or convert to JPEG"
+)
+"""What to do about photos in HEIC without the extra."""
+
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _MAX_16_BIT = 65535
 _REMEDY = "Replace the file, or leave the image out of the data set."
 
@@ -48,6 +65,27 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def is_heic(path: str | os.PathLike[str]) -> bool:
+    """Tell by the first bytes of a file whether it holds a photo in HEIC.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
+
+
 @contextmanager
 def image_errors(what: str) -> Iterator[None]:
     """Turn whatever Pillow raises on a bad image into one clear line.
@@ -62,6 +100,7 @@ def image_errors(what: str) -> Iterator[None]:
     CoMCError
         In place of Pillow's own exceptions. One that comes from inside is passed on as it is.
     """
+    what = printable(what)
     try:
         yield
     except CoMCError:
@@ -69,7 +108,13 @@ def image_errors(what: str) -> Iterator[None]:
     except Image.DecompressionBombError:
         raise CoMCError(
             f"{what} does not open: it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit "
-            "against files that fill the memory. Scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS."
+            "against files that fill the memory. Scale it down, leave it out of the data set, or in Python "
+            "raise PIL.Image.MAX_IMAGE_PIXELS."
+        ) from None
+    except MemoryError:
+        raise CoMCError(
+            f"{what} does not open: the memory does not suffice for its pixels. Scale it down, or leave it out "
+            "of the data set."
         ) from None
     except UnidentifiedImageError:
         raise CoMCError(f"{what} does not open: its content is no image of a known format. {_REMEDY}") from None
