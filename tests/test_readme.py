@@ -209,7 +209,7 @@ def _of_findings() -> Iterator[tuple[str, str]]:
     unseen, known = few["map"]["CoMC"], few["map, known drawings"]["CoMC"]
     yield SCIENCE, f"16 images a class take CoMC from {shown(unseen['0'])} to {shown(unseen['16'])}."
     yield SCIENCE, f"even there: from {shown(known['0'])} to {shown(known['16'])}."
-    small, large, vit = (of for of in metrics("miniworld", "09")["map"].values())
+    vit, small, large = (of for of in metrics("miniworld", "09")["map"].values())
     yield SCIENCE, f"The larger ResNet is {shown(large['CoMC'] - small['CoMC'])} better."
     yield SCIENCE, f"CoMC is {shown(vit['Zero-shot CLIP'] - vit['CoMC'])} below zero-shot CLIP."
 
