@@ -141,9 +141,11 @@ def test_real_answers_of_a_language_model_are_cleaned_in_a_notebook(real_data, t
     fates = pd.read_csv(output / "tables" / "01_cleaning.csv")
     assert fates.answers.sum() == 3000
     executed = nbformat.read(output / "notebooks" / "01_data_generation.ipynb", as_version=4)
-    (cell,) = [cell for cell in executed.cells if "ANSWERS is None" in cell.source]
+    (cell,) = [cell for cell in executed.cells if "drawn at random" in cell.source]
     printed = "".join(item.text for item in cell.outputs if item.output_type == "stream")
-    assert len(printed.splitlines()) == 100
+    heading, *shown = printed.splitlines()
+    assert "sentences that are kept" in heading
+    assert len(shown) == 100
     assert str(real_data) not in executed.cells[2].source
 
 

@@ -138,10 +138,11 @@ def training(metrics: Metrics) -> str:
     reading = metrics["reading_map"]
     ending = ", held out"
     held_out = {name.removesuffix(ending): value for name, value in reading.items() if name.endswith(ending)}
-    worst = min(held_out.values())
-    verdict = (
-        "It learns to read." if worst >= 90 else "It learns to read in part." if worst >= 50 else "It does not."
-    )
+    verdict = "It does not learn to read."
+    if min(held_out.values()) >= 90:
+        verdict = "It learns to read."
+    elif max(held_out.values()) >= 50:
+        verdict = "It learns to read in part."
     lost = max(reading[f"{name}, trained on"] - value for name, value in held_out.items())
     own, others = metrics["cosine_with_own_label"], metrics["cosine_with_other_labels"]
     direction = "point away from" if others < 0 else "have something in common with"
