@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from published_metrics import committed, negated
 
 from comc_utils import answers, figures, miniworld
 from comc_utils.evaluation import groups, tables
@@ -18,18 +17,7 @@ from comc_utils.sentences import Record, text_checks
 from comc_utils.sentences.labels import VOC2007
 from comc_utils.sentences.llm import read_answers
 
-RESULTS = Path(__file__).parents[1] / "results"
 PROFILES = ("miniworld", "coco500")
-
-
-def committed(profile: str, notebook: str) -> dict:
-    return json.loads((RESULTS / profile / "metrics" / f"{notebook}.json").read_text(encoding="utf-8"))
-
-
-def negated(comparison: dict) -> dict:
-    low, high = -comparison["high"], -comparison["low"]
-    seeds = [-value for value in comparison["over_seeds"]]
-    return {"difference": -comparison["difference"], "low": low, "high": high, "over_seeds": seeds}
 
 
 def of_noise(comparison: dict) -> dict:
@@ -43,17 +31,17 @@ def verdict(text: str) -> str:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_answers_hold_numbers_of_their_run(profile):
-    text = committed(profile, "01_data_generation")
+    text = committed("01_data_generation", profile)
     assert f"{text['sentences']:,} sentences" in answers.data_generation(text)
-    reading = committed(profile, "02_training")
+    reading = committed("02_training", profile)
     held_out = next(value for name, value in reading["reading_map"].items() if name.endswith("held out"))
     assert f"{held_out:.1f} %" in answers.training(reading)
-    scored = committed(profile, "03_inference")
+    scored = committed("03_inference", profile)
     assert f"CoMC reaches {scored['map']['CoMC']:.1f} % mAP" in answers.inference(scored)
 
 
 def test_the_embedded_world_is_described_by_its_numbers():
-    metrics = committed("miniworld", "00_miniworld")
+    metrics = committed("00_miniworld", "miniworld")
     text = answers.miniworld(metrics)
     assert verdict(text) == "Easy to draw, not easy to recognise."
     assert "sees no more than the smaller one (+0.4 points" in text
@@ -70,7 +58,7 @@ def test_the_embedded_world_is_described_by_its_numbers():
 
 
 def test_the_smallest_tower_is_named_where_sizes_are_known():
-    metrics = committed("miniworld", "00_miniworld")
+    metrics = committed("00_miniworld", "miniworld")
     sizes = {"miniworld-RN-small": 3.11, "miniworld-RN-large": 3.95, "miniworld-ViT": 0.93}
     assert "ViT (29.7 %), which is the smallest" in answers.miniworld(metrics | {"image_tower_millions": sizes})
     sizes["miniworld-ViT"] = 5.0
@@ -78,7 +66,7 @@ def test_the_smallest_tower_is_named_where_sizes_are_known():
 
 
 def test_one_model_has_two_gaps():
-    metrics = committed("miniworld", "00_miniworld")
+    metrics = committed("00_miniworld", "miniworld")
     bare = {"miniworld-RN-small": 0.722}
     text = answers.miniworld(metrics | {"centroid_distance_without_position": bare})
     assert "0.474 (RN-small)" in text
@@ -86,7 +74,7 @@ def test_one_model_has_two_gaps():
 
 
 def test_a_text_that_fails_a_check_is_fit_in_part():
-    metrics = committed("miniworld", "01_data_generation")
+    metrics = committed("01_data_generation", "miniworld")
     assert verdict(answers.data_generation(metrics)) == "Yes."
     failed = answers.data_generation(metrics | {"names_all_labels_percent": 60.0})
     assert verdict(failed) == "Partly."
@@ -97,14 +85,14 @@ def test_a_text_that_fails_a_check_is_fit_in_part():
 @pytest.mark.parametrize(("fewest", "expected"), [(9, ("Partly.", "far from")), (90, ("Yes.", "nearly"))])
 def test_classes_of_uneven_frequency_are_told(fewest, expected):
     counts = {"most": 162, "median": 100.0, "fewest": fewest}
-    text = answers.data_generation(committed("coco500", "01_data_generation") | {"sentences_a_class": counts})
+    text = answers.data_generation(committed("01_data_generation", "coco500") | {"sentences_a_class": counts})
     assert verdict(text) == expected[0]
     assert f"{expected[1]} equally frequent" in text
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_cannot_read_is_said_not_to(profile):
-    metrics = committed(profile, "02_training")
+    metrics = committed("02_training", profile)
     assert verdict(answers.training(metrics)) == "It learns to read."
     for share, expected in ((0.7, "It learns to read in part."), (0.2, "It does not learn to read.")):
         poor = {
@@ -119,7 +107,7 @@ def test_what_cannot_read_is_said_not_to(profile):
 
 
 def test_the_verdict_on_methods_follows_their_differences():
-    metrics = committed("miniworld", "03_inference")
+    metrics = committed("03_inference", "miniworld")
     assert verdict(answers.inference(metrics)) == "Better than every one of them."
     over = metrics["comparisons"][groups.COMC_OVER]
     for change, expected in (
@@ -136,7 +124,7 @@ def test_the_verdict_on_methods_follows_their_differences():
 
 
 def test_the_order_of_clip_dpt_and_tai_dpt_is_told():
-    metrics = committed("miniworld", "03_inference")
+    metrics = committed("03_inference", "miniworld")
     above = {"difference": 1.7, "low": 0.9, "high": 2.6, "over_seeds": [1.7, 2.0]}
     for comparison, expected in (
         (above, "CLIP-DPT is above TaI-DPT, the reverse of the paper's order (+1.70"),
@@ -148,7 +136,7 @@ def test_the_order_of_clip_dpt_and_tai_dpt_is_told():
 
 
 def test_a_better_map_is_not_taken_for_a_better_top_k():
-    metrics = committed("miniworld", "03_inference")
+    metrics = committed("03_inference", "miniworld")
     assert "CLIP-DPT is first (54.8 %), not CoMC (53.5 %)" in answers.inference(metrics)
     best = metrics | {"top_k_f1": metrics["top_k_f1"] | {"CoMC, 3": 60.0}}
     text = answers.inference(best)
@@ -157,11 +145,11 @@ def test_a_better_map_is_not_taken_for_a_better_top_k():
 
 
 def test_scores_without_regions_are_set_beside_zero_shot_clip():
-    metrics = committed("miniworld", "03_inference")
+    metrics = committed("03_inference", "miniworld")
     assert "62.6 is below zero-shot CLIP's 65.0" in answers.inference(metrics)
     parts = metrics["parts"] | {"global only, mapping": 66.0}
     assert "66.0 is not below zero-shot CLIP's 65.0" in answers.inference(metrics | {"parts": parts})
-    assert "egions" not in answers.inference(committed("coco500", "03_inference"))
+    assert "egions" not in answers.inference(committed("03_inference", "coco500"))
 
 
 def test_labels_are_found_wrong_or_missed():

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import json
-from pathlib import Path
-
 import pytest
+from published_metrics import committed, turned
 
 from comc_utils.notebooks import answers
 
-RESULTS = Path(__file__).parents[1] / "results"
 ANSWERS = {
     "04_ablations": answers.ablations,
     "05_alpha_sweep": answers.alpha_sweep,
     "06_modality_gap": answers.modality_gap,
 }
-
-
-def committed(notebook: str, profile: str = "miniworld") -> dict:
-    return json.loads((RESULTS / profile / "metrics" / f"{notebook}.json").read_text(encoding="utf-8"))
-
-
-def turned(metrics: dict, *groups: str) -> dict:
-    """Turn the differences of some groups round."""
-    metrics = copy.deepcopy(metrics)
-    for group in groups:
-        for c in metrics["comparisons"][group].values():
-            c["difference"], c["low"], c["high"] = -c["difference"], -c["high"], -c["low"]
-            c["over_seeds"] = [-d for d in c["over_seeds"]]
-    return metrics
 
 
 @pytest.mark.parametrize("profile", ["miniworld", "coco500"])

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-import json
-from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from published_metrics import RESULTS, committed
 
 from comc_utils.notebooks import answers
 from comc_utils.notebooks.figures import by_shots, methods_by_source
 
 matplotlib.use("agg")
 
-RESULTS = Path(__file__).parents[1] / "results"
 ANSWERS = {
     "10_few_shot": answers.few_shot,
     "11_rivals": answers.rivals,
@@ -24,14 +22,10 @@ ANSWERS = {
 }
 
 
-def committed(profile: str, notebook: str) -> dict:
-    return json.loads((RESULTS / profile / "metrics" / f"{notebook}.json").read_text(encoding="utf-8"))
-
-
 ANSWERED = [
     (path.parents[1].name, path.stem)
     for path in sorted(RESULTS.glob("*/metrics/*.json"))
-    if path.stem in ANSWERS and "skipped" not in committed(path.parents[1].name, path.stem)
+    if path.stem in ANSWERS and "skipped" not in committed(path.stem, path.parents[1].name)
 ]
 
 
@@ -59,7 +53,7 @@ def test_there_are_results_to_answer_from():
 
 @pytest.mark.parametrize(("profile", "notebook"), ANSWERED)
 def test_an_answer_holds_numbers_of_its_run(profile, notebook):
-    metrics = committed(profile, notebook)
+    metrics = committed(notebook, profile)
     text = ANSWERS[notebook](metrics)
     assert text.startswith("**")
     if notebook == "10_few_shot":
@@ -73,7 +67,7 @@ def test_an_answer_holds_numbers_of_its_run(profile, notebook):
 
 @pytest.mark.parametrize(("profile", "notebook"), ANSWERED)
 def test_the_opposite_outcome_turns_the_answer(profile, notebook):
-    metrics = committed(profile, notebook)
+    metrics = committed(notebook, profile)
     said = {d: ANSWERS[notebook](set_all(metrics, d)) for d in (2.0, 0.0, -2.0)}
     assert len({text.split("**")[1] for text in said.values()}) == 3
     # On one side alone: what was said of the other side is gone.
@@ -89,7 +83,7 @@ def test_the_opposite_outcome_turns_the_answer(profile, notebook):
 
 
 def test_shots_are_judged_by_all_of_them_together_where_that_is_measured():
-    metrics = set_all(committed("miniworld", "10_few_shot"), 0.0)
+    metrics = set_all(committed("10_few_shot", "miniworld"), 0.0)
     assert answers.few_shot(metrics).startswith("**Nothing that can be measured here.**")
     metrics["comparisons"]["all shots over none"] = {"16 over 0": comparison(0.0)}
     metrics["comparisons"]["all shots over none, known drawings"] = {"16 over 0": comparison(1.0)}
@@ -101,7 +95,7 @@ def test_shots_are_judged_by_all_of_them_together_where_that_is_measured():
 
 
 def test_what_was_searched_with_some_shots_is_said_of_these():
-    metrics = committed("miniworld", "10_few_shot")
+    metrics = committed("10_few_shot", "miniworld")
     text = answers.few_shot(metrics)
     assert "At rates searched at 4 shots, and known for 4 shots alone" in text
     searched = metrics["comparisons"]["zero-shot over learned prompts, searched rates"]
@@ -112,7 +106,7 @@ def test_what_was_searched_with_some_shots_is_said_of_these():
 
 
 def test_shots_without_prompts_or_other_images_and_with_a_pull():
-    metrics = committed("miniworld", "10_few_shot")
+    metrics = committed("10_few_shot", "miniworld")
     kept = ("more shots", "zero-shot over linear probe")
     metrics["comparisons"] = {name: metrics["comparisons"][name] for name in kept}
     few = {"map": {name: metrics["map"][name] for name in ("CoMC", "linear probe")}}
@@ -123,7 +117,7 @@ def test_shots_without_prompts_or_other_images_and_with_a_pull():
 
 
 def test_rivals_at_default_rates_alone_and_with_another_backbone():
-    metrics = committed("coco500", "11_rivals")
+    metrics = committed("11_rivals", "coco500")
     text = answers.rivals(metrics)
     assert "No rate was searched" in text and "No method learned from labelled images." in text
     assert "not measurably different from Ridge regression (53.1 %, -0.49 points [-2.18, 0.45])" in text
@@ -136,7 +130,7 @@ def test_rivals_at_default_rates_alone_and_with_another_backbone():
 
 
 def test_zero_shot_clip_is_set_against_methods_that_learned_from_seen_classes():
-    metrics = committed("miniworld", "12_seen_and_unseen")
+    metrics = committed("12_seen_and_unseen", "miniworld")
     metrics["comparisons"]["zero-shot CLIP over methods trained on seen classes"] = {
         "ConSE": comparison(50.0),
         "DualCoOp": comparison(-3.0),

@@ -176,7 +176,7 @@ def _build_model(
     name: str, tag: Mapping[str, Any], device: str | torch.device, seed: int = 0, image_size: int | None = None
 ) -> nn.Module:
     # open_clip initialises from torch's global generator; the fork gives the caller's state back.
-    with _quiet_logging(), torch.random.fork_rng(devices=[]):
+    with quiet_logging(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             return open_clip.create_model(
@@ -195,7 +195,7 @@ def _build_model(
 
 
 @contextmanager
-def _quiet_logging() -> Iterator[None]:
+def quiet_logging() -> Iterator[None]:
     """Silence open_clip's warning of random weights, given though weights are loaded after."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)

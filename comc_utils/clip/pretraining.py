@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from open_clip.pretrained import get_pretrained_cfg
 
 from comc_utils.clip.weights import WeightsFile
 from comc_utils.errors import CoMCError
+from comc_utils.store.checksum import sha256_of
 
 QUICKGELU = "-quickgelu"
 CONFIG_FILE = "open_clip_config.json"
@@ -25,8 +25,8 @@ _READ = ("mean", "std", "interpolation", "quick_gelu")
 def training_of(name: str, path: Path, file: WeightsFile, tag: str | None = None) -> Mapping[str, Any]:
     """Find out how a file of weights was trained.
 
-    Asked in this order: the tag that the caller names, the configuration beside the file, the file's SHA-256 as
-    open_clip records it, OpenAI's layout, and open_clip's tags of the model where they all say the same.
+    Asked in this order: the tag that the caller names, the configuration beside the file, OpenAI's layout,
+    open_clip's tags of the model where they all say the same, and the file's SHA-256 as open_clip records it.
 
     Parameters
     ----------
@@ -57,20 +57,20 @@ def training_of(name: str, path: Path, file: WeightsFile, tag: str | None = None
         return known[tag]
     if (config := path.with_name(CONFIG_FILE)).is_file():
         return _read_config(config)
-    by_hash = _by_hash(path, known)
-    if by_hash:
-        return by_hash
     if file.openai_layout:  # all of OpenAI's models were trained so
         return known.get("openai", {"quick_gelu": True})
     # A setting that is not recorded is open_clip's default.
     settings = {tuple(str(of_tag.get(key, False)) for key in _READ) for of_tag in known.values()}
-    if len(settings) > 1:
-        raise CoMCError(
-            f"Weights file {path} does not say how it was trained, and open_clip's weights of {name!r} differ "
-            "in that; say which these are by --tag (in a notebook OPTIONS, in Python tag=), one of "
-            f"{', '.join(known)}; or put their {CONFIG_FILE} beside the file."
-        )
-    return next(iter(known.values()), {})
+    if len(settings) <= 1:
+        return next(iter(known.values()), {})
+    # Last, since it reads all of the file.
+    if by_hash := _by_hash(path, known):
+        return by_hash
+    raise CoMCError(
+        f"Weights file {path} does not say how it was trained, and open_clip's weights of {name!r} differ "
+        "in that; say which these are by --tag (in a notebook OPTIONS, in Python tag=), one of "
+        f"{', '.join(known)}; or put their {CONFIG_FILE} beside the file."
+    )
 
 
 def check_activation(name: str, weights: str, config: Mapping[str, Any], training: Mapping[str, Any]) -> None:
@@ -122,5 +122,5 @@ def _by_hash(path: Path, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str,
             recorded[whole or beginning] = of_tag
     if not recorded:
         return None
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = sha256_of(path)
     return recorded.get(sha256) or recorded.get(sha256[:8])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +10,9 @@ import torch
 from open_clip.model import _build_vision_tower
 
 from comc_utils.clip.image import why_no_regions
+from comc_utils.clip.loading import quiet_logging
+
+_FETCHED = {"hf_tokenizer_name": "tokenizer", "hf_model_name": "text tower"}
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ def survey() -> Iterator[Surveyed]:
         text = config["text_cfg"]
         fetches = [what for key, what in _FETCHED.items() if text.get(key)]
         try:
-            logging.disable(logging.WARNING)
-            with torch.device("meta"):
+            with quiet_logging(), torch.device("meta"):
                 quick_gelu = config.get("quick_gelu", False)
                 visual = _build_vision_tower(config["embed_dim"], config["vision_cfg"], quick_gelu)
         # Towers of timm bring their own exceptions.
@@ -59,14 +60,9 @@ def survey() -> Iterator[Surveyed]:
             reason = f"it cannot be built here ({type(error).__name__})"
             yield Surveyed(name, "", 0.0, reason, ", ".join(fetches))
             continue
-        finally:
-            logging.disable(logging.NOTSET)
         millions = sum(parameter.numel() for parameter in visual.parameters()) / 1e6
         kind = type(getattr(visual, "trunk", visual)).__name__
         yield Surveyed(name, kind, round(millions, 1), why_no_regions(visual), ", ".join(fetches))
-
-
-_FETCHED = {"hf_tokenizer_name": "tokenizer", "hf_model_name": "text tower"}
 
 
 def as_markdown(models: Iterable[Surveyed]) -> str:

@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from comc_utils.datasets.base import MultiLabelEmbeddings
-from comc_utils.datasets.fetch import fetch, sha256_of
+from comc_utils.datasets.fetch import fetch
 from comc_utils.errors import CoMCError
 from comc_utils.sentences.labels import COCO
+from comc_utils.store.checksum import sha256_of
 from comc_utils.store.paths import cache_dir
 
 BASE_URL = "https://raw.githubusercontent.com"

@@ -13,6 +13,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 from tqdm.auto import tqdm
 
 from comc_utils.errors import CoMCError
+from comc_utils.store.checksum import sha256_of
 from comc_utils.store.paths import cache_dir
 
 ATTEMPTS = 5
@@ -108,39 +109,6 @@ def _fetch(url: str, path: Path, *, sha256: str, progress: bool) -> Path:
         )
     os.replace(part, path)
     return path
-
-
-def sha256_of(path: str | os.PathLike[str], *, progress: bool = False) -> str:
-    """SHA-256 of a file's content.
-
-    Parameters
-    ----------
-    path : str or PathLike
-        The file.
-    progress : bool
-        Show a progress bar in bytes, where it takes longer than two seconds.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    with (
-        open(path, "rb") as file,
-        tqdm(
-            desc=f"checking {Path(path).name}",
-            total=os.path.getsize(path),
-            unit="B",
-            unit_scale=True,
-            delay=2,
-            disable=not progress,
-        ) as bar,
-    ):
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-            bar.update(len(piece))
-    return digest.hexdigest()
 
 
 def _rejected(path: Path) -> Path:

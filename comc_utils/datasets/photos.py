@@ -51,41 +51,11 @@ SYSTEM_NAMES = frozenset(
 )
 """Files and folders, in lower case, that systems and photo servers put beside photos: thumbnails, bins."""
 
-RAW_ENDINGS = frozenset(
-    {
-        *(
-            ".3fr",
-            ".arw",
-            ".cr2",
-            ".cr3",
-            ".crw",
-            ".dcr",
-            ".dng",
-            ".erf",
-            ".fff",
-            ".iiq",
-            ".k25",
-            ".kdc",
-            ".mef",
-        ),
-        *(
-            ".mos",
-            ".mrw",
-            ".nef",
-            ".nrw",
-            ".orf",
-            ".pef",
-            ".raf",
-            ".raw",
-            ".rw2",
-            ".rwl",
-            ".sr2",
-            ".srf",
-            ".srw",
-        ),
-        ".x3f",
-    }
-)
+RAW_ENDINGS = frozenset((
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc",
+    ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2",
+    ".srf", ".srw", ".x3f",
+))  # fmt: skip
 """Of what cameras write before it is developed: of many such files Pillow opens the small preview alone."""
 
 _ALWAYS_PHOTOS = frozenset({".avif", ".heic", ".heics", ".heif", ".heifs", ".hif"})
@@ -259,10 +229,8 @@ def _told(path: str) -> Iterator[None]:
 @cache
 def _endings() -> frozenset[str]:
     Image.init()
-    decoded = {
-        *Image.OPEN,
-        "MPO",
-    } - _NOT_DECODED  # MPO, two photos in one, is opened as the JPEG that it begins with
+    # MPO, two photos in one, is opened as the JPEG that it begins with.
+    decoded = {*Image.OPEN, "MPO"} - _NOT_DECODED
     endings = Image.registered_extensions()
     return _ALWAYS_PHOTOS | {ending for ending, kind in endings.items() if kind in decoded}
 

@@ -24,7 +24,7 @@ from comc_utils.errors import CoMCError
 from comc_utils.sentences.instructions import comc_instruction
 from comc_utils.sentences.labels import LabelSet
 from comc_utils.sentences.llm.answers import Answer, Answered, LanguageModel, PassingFaultError
-from comc_utils.sentences.llm.cleaning import CleaningPolicy, needs_another_answer
+from comc_utils.sentences.llm.cleaning import CleaningPolicy, clean_answers, needs_another_answer
 from comc_utils.sentences.llm.journal import Journal
 from comc_utils.sentences.llm.watch import FIRST_LOOK, WINDOW, look_at
 
@@ -275,7 +275,11 @@ class Asker:
             return
         self._looked_at = n
         size = FIRST_LOOK if is_first else WINDOW
-        look = look_at(self.journal.answered[-size:], self.label_set, self.policy)
+        answers = self.journal.answered[-size:]
+        _, report = clean_answers(
+            answers, label_set=self.label_set, generator=self.model.name, seed=self.seed, policy=self.policy
+        )
+        look = look_at(answers, report)
         if is_first or look.is_bad:
             tqdm.write(look.describe())
         if look.is_bad and not self.force:

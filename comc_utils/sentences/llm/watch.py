@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from comc_utils.sentences.labels import LabelSet
 from comc_utils.sentences.llm.answer_text import EMPTY, REASONING, REFUSAL, STRUCTURED
 from comc_utils.sentences.llm.answers import LENGTH, Answered
-from comc_utils.sentences.llm.cleaning import CleaningPolicy, clean_answers
 from comc_utils.sentences.llm.fates import (
     ASKED_AGAIN,
     CUT_SHORT,
@@ -20,6 +18,7 @@ from comc_utils.sentences.llm.fates import (
     OFF_TOPIC,
     OTHERS_TOO,
     USED_UP,
+    CleaningReport,
 )
 
 FIRST_LOOK = 20
@@ -82,20 +81,19 @@ class Look:
         }.get(fate, "take another --model, or other cleaning options")
 
 
-def look_at(answers: Sequence[Answered], label_set: LabelSet, policy: CleaningPolicy) -> Look:
-    """Clean some answers and see what comes of them.
+def look_at(answers: Sequence[Answered], report: CleaningReport) -> Look:
+    """See what some answers are worth.
 
     Parameters
     ----------
     answers : sequence of Answered
-    label_set : LabelSet
-    policy : CleaningPolicy
+    report : CleaningReport
+        What the cleaning made of them.
 
     Returns
     -------
     Look
     """
-    _, report = clean_answers(answers, label_set=label_set, generator="", seed=0, policy=policy)
     texts = {(answered.index, answered.attempt): answered.answer for answered in answers}
     # Of what is most frequent the first, so that they show what the numbers say.
     by_frequency = sorted(report.fates, key=lambda fate: -report.answers[fate.fate])

@@ -133,17 +133,13 @@ def write_sentences(
             force,
         )
         asker.run(progress=progress)
+        answered = [answer for answer in journal.answered if answer.index < n]
         records, report = clean_answers(
-            [answered for answered in journal.answered if answered.index < n],
-            label_set=label_set,
-            generator=model.name,
-            seed=seed,
-            policy=policy,
-            progress=progress,
+            answered, label_set=label_set, generator=model.name, seed=seed, policy=policy, progress=progress
         )
         _write_fates(fates, report)
         if not records and not asker.stopped_by:
-            remedy = look_at(journal.answered, label_set, policy).remedy()
+            remedy = look_at(answered, report).remedy()
             raise CoMCError(
                 f"None of the {len(report.fates)} answers in {journal.path} holds a sentence to keep "
                 f"(most often: {report.answers.most_common(1)[0][0]}); look at them. What may help: {remedy}."
