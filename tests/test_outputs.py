@@ -16,7 +16,7 @@ from traitlets.config import Config
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.reported import reported
 from comc_utils.notebooks.begin import begin
-from comc_utils.notebooks.figures import dots_with_intervals, image_grid
+from comc_utils.notebooks.figures import dots_with_intervals
 from comc_utils.notebooks.manifest import Entry, read_manifest
 from comc_utils.notebooks.outputs import Outputs, use_style
 from comc_utils.notebooks.times import RECORD_VARIABLE
@@ -202,12 +202,7 @@ def test_reported_numbers_are_the_papers():
         reported(1, method="GPT")
 
 
-def test_shared_figures_draw_what_they_are_given():
-    from PIL import Image
-
-    figure = image_grid([Image.new("RGB", (9, 9), "red")] * 3, ["a", "", "b\nc"], columns=2)
-    assert [axis.get_title() for axis in figure.axes] == ["a", "", "b\nc", ""]
-    plt.close(figure)
+def test_points_have_their_values_beside_them():
     figure, axis = plt.subplots()
     dots_with_intervals(axis, ["x", "y"], [50.0, 60.0], [45.0, 55.0], [52.0, 65.0])
     assert [t.get_text().strip() for t in axis.texts] == ["50.0", "60.0"]

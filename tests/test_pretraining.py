@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from test_encoders import MODELS, TINY_VIT
 from torch import Tensor
 
-from comc_utils.clip import load_clip
+from comc_utils.clip import describe_weights, load_clip
 from comc_utils.clip.cached import CachedClip
 from comc_utils.errors import CoMCError
 from comc_utils.store.cache import EmbeddingCache
@@ -63,6 +63,21 @@ def test_where_all_tags_agree_they_are_followed(tags: dict, weights: Path) -> No
     assert mean_of(weights) == OPENAI["mean"]  # there is no tag
     tags.update(a={"url": "", **HALVES}, b={"url": "", **HALVES})
     assert mean_of(weights) == HALVES["mean"]
+
+
+def test_it_is_said_what_tells_how_weights_were_trained(tags: dict, weights: Path) -> None:
+    said = lambda **given: describe_weights("test-vit", weights, **given)["known_from"]  # noqa: E731
+    assert said() == "the model's own configuration"
+    tags.update(a={"url": "", **HALVES})
+    assert said() == "open_clip's tags of the model, which all say the same"
+    tags.update(b={"url": f"https://x.org/{hashlib.sha256(weights.read_bytes()).hexdigest()}/w.pt", **OPENAI})
+    assert said() == "the file's SHA-256, as open_clip records it"
+    assert said(tag="a") == "the tag a"
+    assert describe_weights("test-vit", weights, tag="a")["mean"] == HALVES["mean"]
+    weights.with_name("open_clip_config.json").write_text('{"model_cfg": {}}')
+    assert said() == "open_clip_config.json beside the file"
+    # What is not recorded is open_clip's default, as the model is built with it.
+    assert describe_weights("test-vit", weights)["mean"] == OPENAI["mean"] == mean_of(weights)
 
 
 def test_where_tags_differ_it_is_asked_and_the_tag_decides(tags: dict, weights: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from comc_utils.errors import CoMCError
 from comc_utils.notebooks.files import clean_notebook, declared_parameters, read_source
@@ -189,8 +191,8 @@ def test_data_folder_must_exist_and_be_wanted(write_notebook, folders, tmp_path)
 
 
 def test_options_reach_the_notebooks_and_count_as_inputs(write_notebook, folders, tmp_path):
-    weights = tmp_path / "RN50.pt"
-    weights.write_bytes(b"1")
+    weights = tmp_path / "RN50.safetensors"
+    save_file({"a": torch.zeros(1)}, weights)
     values = PARAMETERS + "\nOPTIONS = {}"
     write_notebook("01", values, NOTE.format("a"), "print(sorted(OPTIONS.items()))")
     given = {"limit": 3, "weights": os.path.relpath(weights), "backbone": None}
@@ -203,9 +205,39 @@ def test_options_reach_the_notebooks_and_count_as_inputs(write_notebook, folders
     assert shown == "[('limit', 3), ('weights', '<weights>')]\n"
     assert executed_text(folders["output"], "02") == "without\n"
     assert (tmp_path / "ran.txt").read_text() == "a "
-    weights.write_bytes(b"other")
+    save_file({"a": torch.ones(1)}, weights)
     reproduce("voc2007", data=data, options=given, **folders)
     assert (tmp_path / "ran.txt").read_text() == "a a "
+
+
+def test_weights_are_looked_at_once_before_the_first_notebook(write_notebook, folders, tmp_path):
+    write_notebook("01", PARAMETERS + "\nDATA = None\nOPTIONS = {}")
+    (tmp_path / "page.pt").write_text("<!DOCTYPE html>")
+    for options, message in (
+        ({"weights": "openay"}, "'openay' is neither a file nor a weights tag of model 'RN50-quickgelu'"),
+        ({"weights": str(tmp_path / "page.pt")}, "page.pt is a web page, not weights"),
+        ({"backbone": "RN5O"}, "Unknown model 'RN5O': did you mean RN50"),
+        ({"backbone": "RN50"}, "were trained with QuickGELU.*use the model name 'RN50-quickgelu'"),
+        ({"tag": "no", "weights": str(tmp_path / "w.safetensors")}, "'no' is no tag of model"),
+    ):
+        save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+        with pytest.raises(CoMCError, match=message):
+            reproduce("voc2007", data=tmp_path, options=options, **folders)
+    assert not (folders["output"] / "notebooks").exists()
+
+    def said(**options):
+        reproduce("voc2007", data=tmp_path, options=options, **folders)
+        return json.loads((folders["output"] / ".run" / "run.json").read_text())["backbones"]
+
+    # As OpenAI publishes: three models, nothing fetched to know how they were trained.
+    assert [one["known_from"] for one in said().values()] == ["open_clip's tag openai"] * 3
+    (one,) = said(
+        backbone="ViT-L-14@336", weights=str(tmp_path / "w.safetensors"), tag="laion2b_s32b_b82k"
+    ).values()
+    assert one == {
+        "weights": "w.safetensors", "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic",
+        "quick_gelu": False, "known_from": "the tag laion2b_s32b_b82k",
+    }  # fmt: skip
 
 
 def test_options_that_nobody_takes_or_that_are_not_there(write_notebook, folders):

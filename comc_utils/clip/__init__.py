@@ -8,7 +8,7 @@ from comc_utils.clip.torchvision_ops import ensure_torchvision_imports
 ensure_torchvision_imports()
 
 from comc_utils.clip.image import ImageEmbeddings  # noqa: E402
-from comc_utils.clip.loading import load_clip  # noqa: E402
+from comc_utils.clip.loading import describe_weights, load_clip  # noqa: E402
 from comc_utils.clip.model import Clip  # noqa: E402
 
-__all__ = ["Clip", "ImageEmbeddings", "load_clip"]
+__all__ = ["Clip", "ImageEmbeddings", "describe_weights", "load_clip"]

@@ -18,11 +18,12 @@ from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.pretrained import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME, download_pretrained, get_pretrained_cfg
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from comc_utils.clip.model import Clip
-from comc_utils.clip.pretraining import QUICKGELU, check_activation, training_of
+from comc_utils.clip.pretraining import QUICKGELU, Training, check_activation, training_of
 from comc_utils.clip.weights import WeightsFile, read_weights
 from comc_utils.errors import CoMCError
 from comc_utils.store.fingerprint import hash_tensors
@@ -90,29 +91,18 @@ def load_clip(
         activation; a tokenizer of another vocabulary; a download that failed; an input size that
         the image tower cannot have.
     """
-    config = _model_config(name)
-    training = get_pretrained_cfg(name, weights) if isinstance(weights, str) else {}
-    file = None
-    if training:
-        check_activation(name, repr(weights), config, training)
-        file, path = _read_tag(name, str(weights), training)
-    elif weights is not None:
-        path = Path(weights)
-        if isinstance(weights, str) and not path.exists():
-            tags = open_clip.list_pretrained_tags_by_model(name)
-            raise CoMCError(
-                f"{weights!r} is neither a file nor a weights tag of model {name!r}; "
-                f"its tags: {', '.join(tags) or 'none'}."
-            )
-        file = read_weights(path)
-        training = training_of(name, path, file, tag)
-        check_activation(name, f"file {path}", config, training)
+    config, training = _model_config(name), Training({}, "")
+    path = file = None
+    if weights is not None:
+        training, path, file = _find_weights(name, weights, tag, config)
+        if file is None:
+            file, path = _read_tag(name, str(weights), training.settings)
 
-    model = _build_model(name, training, device, seed)
+    model = _build_model(name, training.settings, device, seed)
     if file is not None:
         _load_tensors(model, name, path, file.tensors)
     if image_size is not None:
-        model = _at_image_size(model, name, training, device, image_size)
+        model = _at_image_size(model, name, training.settings, device, image_size)
     if isinstance(model.visual, ModifiedResNet):
         # Convolutions are faster in this memory layout, on CPUs as well.
         model.visual.to(memory_format=torch.channels_last)
@@ -123,6 +113,57 @@ def load_clip(
         model=model.eval().requires_grad_(False),
         tokenizer=_matching_tokenizer(name, model, tokenizer),
     )
+
+
+def describe_weights(name: str, weights: str | Path, *, tag: str | None = None) -> dict[str, Any]:
+    """Say how a model's weights were trained, and how images are made ready for them; nothing is downloaded.
+
+    Parameters
+    ----------
+    name, weights, tag
+        As `load_clip` takes them.
+
+    Returns
+    -------
+    dict of str to object
+        ``weights`` (the tag, or the name of the file), ``mean``, ``std``, ``interpolation``, ``quick_gelu``
+        and ``known_from``, which says where they are known from. What is not recorded is open_clip's default.
+
+    Raises
+    ------
+    CoMCError
+        As `load_clip`, as far as can be told without building the model.
+    """
+    config = _model_config(name)
+    training, path, _ = _find_weights(name, weights, tag, config)
+    settings = merge_preprocess_dict(PreprocessCfg(), dict(training.settings))
+    return {
+        "weights": path.name if path else str(weights),
+        **{key: settings[key] for key in ("mean", "std", "interpolation")},
+        "quick_gelu": bool(config.get("quick_gelu", False)),
+        "known_from": training.known_from,
+    }
+
+
+def _find_weights(
+    name: str, weights: str | Path, tag: str | None, config: Mapping[str, Any]
+) -> tuple[Training, Path | None, WeightsFile | None]:
+    """Read weights in a file; of a tag, which may have to be downloaded, only how it was trained."""
+    if isinstance(weights, str) and (settings := get_pretrained_cfg(name, weights)):
+        training = Training(settings, f"open_clip's tag {weights}")
+        check_activation(name, repr(weights), config, training)
+        return training, None, None
+    path = Path(weights)
+    if isinstance(weights, str) and not path.exists():
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        raise CoMCError(
+            f"{weights!r} is neither a file nor a weights tag of model {name!r}; "
+            f"its tags: {', '.join(tags) or 'none'}."
+        )
+    file = read_weights(path)
+    training = training_of(name, path, file, tag)
+    check_activation(name, f"file {path}", config, training)
+    return training, path, file
 
 
 def _model_config(name: str) -> dict[str, Any]:
@@ -247,15 +288,16 @@ def _at_image_size(
     else:
         raise CoMCError(
             f"The input size of the image tower {type(visual).__name__} of model {name!r} cannot be "
-            "changed; leave image_size out, or use a ModifiedResNet or a VisionTransformer."
+            "changed; leave image_size (the @ and what follows in a backbone's name) out, or use a ModifiedResNet "
+            "or a VisionTransformer."
         )
     if image_size == own_size:
         return model
     # Between multiples the grid, and with it the weights' fingerprint, would stay the same.
     if image_size < stride or image_size % stride or own_size % stride:
         raise CoMCError(
-            f"image_size is {image_size}; the image tower of model {name!r}, made for {own_size} "
-            f"pixels, can be changed from one multiple of {stride} to another."
+            f"image_size (the number after the @ in a backbone's name) is {image_size}; the image tower of model "
+            f"{name!r}, made for {own_size} pixels, can be changed from one multiple of {stride} to another."
         )
     state = model.state_dict()
     # open_clip's function looks for the embedding where vision transformers have it, and for the
@@ -277,7 +319,8 @@ def _matching_tokenizer(
         # As above: the tokenizer may be transformers', from the network.
         except Exception as error:
             raise CoMCError(
-                f"The tokenizer of model {name!r} could not be made ({error}); pass one as `tokenizer`."
+                f"The tokenizer of model {name!r} could not be made ({error}); check the network, use another "
+                "model, or in Python pass a tokenizer as `tokenizer`."
             ) from error
     given, expected = getattr(tokenizer, "vocab_size", None), getattr(model, "vocab_size", None)
     if None not in (given, expected) and given != expected:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from comc_utils.clip.resnet import ResNetTower
 from comc_utils.errors import CoMCError
 
+_WITHOUT = "leave the option openvino out (--openvino on the command line, with_openvino() in Python)"
+
 
 class OpenVinoTower:
     """A ModifiedResNet converted to OpenVINO once: both global embeddings and the local ones in one graph.
@@ -34,20 +36,19 @@ class OpenVinoTower:
         if not isinstance(visual, ModifiedResNet):
             raise CoMCError(
                 f"The image tower is a {type(visual).__name__}, and only ModifiedResNets are converted to "
-                "OpenVINO; leave with_openvino() out."
+                f"OpenVINO; {_WITHOUT}."
             )
         device = model.logit_scale.device
         if device.type != "cpu":
             raise CoMCError(
-                f'The model is on {device}, and OpenVINO is for CPUs; load it with device="cpu", or leave '
-                "with_openvino() out."
+                f"The model is on {device}, and OpenVINO is for CPUs; {_WITHOUT}, or in Python load it with "
+                'device="cpu".'
             )
         try:
             import openvino
         except ImportError:
             raise CoMCError(
-                "OpenVINO is not installed; install it with: pip install openvino, or leave "
-                "with_openvino() out."
+                f"OpenVINO is not installed; install it with: pip install openvino, or {_WITHOUT}."
             ) from None
         size = visual.image_size
         with warnings.catch_warnings():

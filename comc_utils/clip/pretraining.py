@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,24 @@ _HASH_IN_ADDRESS = re.compile(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.\w+$")
 _READ = ("mean", "std", "interpolation", "quick_gelu")
 
 
-def training_of(name: str, path: Path, file: WeightsFile, tag: str | None = None) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class Training:
+    """How weights were trained.
+
+    Attributes
+    ----------
+    settings : mapping
+        As open_clip records them for a tag: ``mean``, ``std``, ``interpolation``, ``quick_gelu``; empty for a
+        model of which open_clip lists no weights, whose own configuration then holds.
+    known_from : str
+        What says so.
+    """
+
+    settings: Mapping[str, Any]
+    known_from: str
+
+
+def training_of(name: str, path: Path, file: WeightsFile, tag: str | None = None) -> Training:
     """Find out how a file of weights was trained.
 
     Asked in this order: the tag that the caller names, the configuration beside the file, OpenAI's layout,
@@ -41,9 +59,7 @@ def training_of(name: str, path: Path, file: WeightsFile, tag: str | None = None
 
     Returns
     -------
-    mapping
-        As open_clip records it for a tag: ``mean``, ``std``, ``interpolation``, ``quick_gelu``; empty for a
-        model of which open_clip lists no weights, whose own configuration then holds.
+    Training
 
     Raises
     ------
@@ -54,18 +70,20 @@ def training_of(name: str, path: Path, file: WeightsFile, tag: str | None = None
     if tag is not None:
         if tag not in known:
             raise CoMCError(f"{tag!r} is no tag of model {name!r}; its tags: {', '.join(known) or 'none'}.")
-        return known[tag]
+        return Training(known[tag], f"the tag {tag}")
     if (config := path.with_name(CONFIG_FILE)).is_file():
-        return _read_config(config)
+        return Training(_read_config(config), f"{CONFIG_FILE} beside the file")
     if file.openai_layout:  # all of OpenAI's models were trained so
-        return known.get("openai", {"quick_gelu": True})
+        return Training(known.get("openai", {"quick_gelu": True}), "the file's layout, which is OpenAI's")
     # A setting that is not recorded is open_clip's default.
     settings = {tuple(str(of_tag.get(key, False)) for key in _READ) for of_tag in known.values()}
-    if len(settings) <= 1:
-        return next(iter(known.values()), {})
+    if not known:
+        return Training({}, "the model's own configuration")
+    if len(settings) == 1:
+        return Training(next(iter(known.values())), "open_clip's tags of the model, which all say the same")
     # Last, since it reads all of the file.
     if by_hash := _by_hash(path, known):
-        return by_hash
+        return Training(by_hash, "the file's SHA-256, as open_clip records it")
     raise CoMCError(
         f"Weights file {path} does not say how it was trained, and open_clip's weights of {name!r} differ "
         "in that; say which these are by --tag (in a notebook OPTIONS, in Python tag=), one of "
@@ -73,7 +91,7 @@ def training_of(name: str, path: Path, file: WeightsFile, tag: str | None = None
     )
 
 
-def check_activation(name: str, weights: str, config: Mapping[str, Any], training: Mapping[str, Any]) -> None:
+def check_activation(name: str, weights: str, config: Mapping[str, Any], training: Training) -> None:
     """See that a model is built with the activation that its weights were trained with.
 
     Parameters
@@ -83,17 +101,17 @@ def check_activation(name: str, weights: str, config: Mapping[str, Any], trainin
         What to call the weights.
     config : mapping
         The model's, as open_clip gives it.
-    training : mapping
-        The weights', as `training_of` gives it.
+    training : Training
+        The weights'.
 
     Raises
     ------
     CoMCError
         It is another one, which would give wrong embeddings.
     """
-    if not training:
+    if not training.settings:
         return
-    trained_with_quick_gelu = training.get("quick_gelu", False)
+    trained_with_quick_gelu = training.settings.get("quick_gelu", False)
     if trained_with_quick_gelu == config.get("quick_gelu", False):
         return
     right = name + QUICKGELU if trained_with_quick_gelu else name.removesuffix(QUICKGELU)

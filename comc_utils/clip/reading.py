@@ -90,7 +90,8 @@ def read_batches(
         reason = str(error).splitlines()[0] if told else "the connection to it broke"
         raise CoMCError(
             f"A process that reads images was killed ({reason}), mostly for lack of memory or of "
-            "shared memory; use a smaller batch_size, or num_workers=0 to read in this process."
+            "shared memory; run fewer notebooks at once (--jobs 1), or in Python use a smaller batch_size, or "
+            "num_workers=0 to read in this process."
         ) from None
     finally:
         if n_workers:

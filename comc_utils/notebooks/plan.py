@@ -104,7 +104,10 @@ def make_plan(
     refuse_what_it_cannot_use(about, ExperimentOptions.of(options), data)
     options = {name: _absolute(value) for name, value in options.items() if value is not None}
     if "sentences" in options and not _is_path(options["sentences"]):
-        raise CoMCError(f"There is no corpus {options['sentences']}; write it first.")
+        raise CoMCError(
+            f"There is no corpus {options['sentences']}; write it first: python -m comc_utils write-sentences "
+            "--help"
+        )
     root = repository_root()
     folder = (Path(notebooks) if notebooks else root / "notebooks").absolute()
     paths = _select(folder, only)

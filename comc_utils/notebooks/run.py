@@ -16,6 +16,8 @@ from comc_utils.notebooks.plan import Plan, Planned, make_plan
 from comc_utils.notebooks.progress import duration, readable, say
 from comc_utils.notebooks.times import RECORD_VARIABLE, describe_machine, record_run
 from comc_utils.notebooks.unchanged import forget_finished, inputs_fingerprint, read_finished, write_finished
+from comc_utils.options import ExperimentOptions
+from comc_utils.profiles import get_profile
 from comc_utils.store.paths import repository_root
 
 
@@ -44,8 +46,9 @@ def reproduce(
     notebooks' folder), ``DATA`` (absolute) and ``OPTIONS`` that it declares. The executed
     copy, without time stamps, progress bars and absolute paths, is written in one step to
     ``<output>/notebooks``. Every parameter is checked before the first notebook starts. At the end the
-    metrics are compared with the committed ones, and the outcome is printed. Run times and the machine
-    go to ``<output>/.run``, which git ignores: an equal run leaves what is committed as it was.
+    metrics are compared with the committed ones, and the outcome is printed. Run times, the machine and
+    how the backbones' weights were trained go to ``<output>/.run``, which git ignores: an equal run leaves
+    what is committed as it was.
 
     Notebooks run side by side, and one that fails stops no other. Those whose file's metadata say
     ``{"comc": {"reads_results": true}}`` start when all others have ended, well or not; those whose
@@ -92,7 +95,7 @@ def reproduce(
     ------
     CoMCError
         The profile, a notebook, the data folder, an option or a parameter does not exist, a parameter's value
-        is not of the kind that the notebook declares, or ``jobs`` is below 1.
+        is not of the kind that the notebook declares, the weights do not fit, or ``jobs`` is below 1.
     NotebookError
         Notebooks stopped with an error; raised when all others have ended. What each did until then
         is kept beside the executed notebooks as ``<name>.failed.ipynb``.
@@ -111,6 +114,7 @@ def reproduce(
     )
     started = time.monotonic()
     run = _Run(plan, min(jobs or _usable_cores(), len(plan.notebooks)), record_times)
+    run.machine |= _towers(profile, options or {})
     plan.output.mkdir(parents=True, exist_ok=True)
     print(f"Profile {profile}, notebooks from {readable(plan.folder)}", flush=True)
     independent, readers = plan.groups()
@@ -186,6 +190,17 @@ class _Run:
         """Write down the times of all that ended well."""
         if self.seconds:
             record_run(self.plan.output, self.seconds, self.machine, reference=self.reference)
+
+
+def _towers(profile: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Look once at weights that the user brings, rather than notebook after notebook."""
+    about = get_profile(profile)
+    if about.images != "files":
+        return {}
+    # Not at the top: it brings torch.
+    from comc_utils.sources.backbones import describe_backbones
+
+    return {"backbones": describe_backbones(about, ExperimentOptions.of(options))}
 
 
 def _usable_cores() -> int:

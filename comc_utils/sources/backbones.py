@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from comc_utils.clip import Clip, load_clip
+from comc_utils.clip import Clip, describe_weights, load_clip
 from comc_utils.errors import CoMCError
 from comc_utils.miniworld import MODEL_NAMES, register_models, tokenizer, weights_path
+from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import Profile
 
 
@@ -40,15 +42,50 @@ def load_backbone(name: str, weights: str | Path | None = None, *, tag: str | No
     if name in MODEL_NAMES:
         register_models()
         return load_clip(name, weights_path(name), tokenizer=tokenizer())
+    model, image_size, weights = _find(name, weights)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_clip(model, weights, tag=tag, image_size=image_size, device=device)
+
+
+def describe_backbones(profile: Profile, options: ExperimentOptions) -> dict[str, dict[str, Any]]:
+    """See that the weights of a run are there and fit, before it starts, and say how each was trained.
+
+    Parameters
+    ----------
+    profile : Profile
+        One whose images are in files.
+    options : ExperimentOptions
+        Those of ``backbone``, ``weights`` and ``tag`` count.
+
+    Returns
+    -------
+    dict of str to dict
+        By backbone, as `describe_weights` gives it.
+
+    Raises
+    ------
+    CoMCError
+        As `load_backbone`, as far as can be told without building a model or downloading.
+    """
+    described = {}
+    for name in backbones_at_hand(profile, backbone=options.backbone, weights=options.weights):
+        model, _, weights = _find(name, options.weights or profile.weights)
+        described[name] = describe_weights(model, weights, tag=options.tag)
+    return described
+
+
+def _find(name: str, weights: str | Path | None) -> tuple[str, int | None, str | Path]:
+    """Take a name apart, into open_clip's and the side of the images; find the file in a folder of weights."""
     model, at, size = name.partition("@")
     if at and not size.isdecimal():
         raise CoMCError(f"{name!r} has no resolution after the @; write for example {model}@448.")
     if weights is None:
-        raise CoMCError(f"Model {name!r} needs weights; give a tag of open_clip's, a file or a folder.")
+        raise CoMCError(
+            f"Model {name!r} needs weights; give a tag of open_clip's, a file or a folder (--weights)."
+        )
     if Path(weights).is_dir():
         weights = _file_of(model, Path(weights))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_clip(model, weights, tag=tag, image_size=int(size) if at else None, device=device)
+    return model, int(size) if at else None, weights
 
 
 def backbones_at_hand(

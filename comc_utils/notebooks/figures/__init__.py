@@ -15,7 +15,7 @@ from comc_utils.notebooks.figures.inference import (
     weight_cosines,
 )
 from comc_utils.notebooks.figures.methods import by_shots, methods_by_source
-from comc_utils.notebooks.figures.shared import dots_with_intervals, image_grid, spread_labels
+from comc_utils.notebooks.figures.shared import dots_with_intervals, spread_labels
 from comc_utils.notebooks.figures.text_and_towers import backbones, sizes, writers
 from comc_utils.notebooks.figures.world import drawings, losses, scene_rows, zero_shot
 
@@ -33,7 +33,6 @@ __all__ = [
     "forest_plot",
     "found_and_missed",
     "gap_along_alpha",
-    "image_grid",
     "layout_grid",
     "layout_points",
     "losses",

@@ -24,6 +24,8 @@ _PARTS = {
 _OFFSET = 0.15
 _SHADES_BELOW_BEST = 6.0
 """Points of mAP that the map of alpha and tau shows in shades; what is lower has the darkest."""
+_LINES_BELOW_BEST = {0.5: "-", 1.0: "--", 2.0: ":"}
+"""Points of mAP, and how their line is drawn."""
 _HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
@@ -144,6 +146,7 @@ def alpha_and_tau(
     heat : array of shape (taus, alphas)
         mAP in percent.
     alphas, taus : sequence of float
+        Rising.
     points : mapping of str to (float, float)
         Name: alpha and tau of what is to be marked.
 
@@ -155,18 +158,27 @@ def alpha_and_tau(
     figure, axis = plt.subplots(figsize=(6.4, 3.6))
     low = max(heat.min(), best - _SHADES_BELOW_BEST)
     shades = axis.pcolormesh(alphas, taus, heat, shading="nearest", cmap="cividis", vmin=low, vmax=best)
-    levels = [level for level in (best - 2, best - 1, best - 0.5) if level > heat.min()]
-    lines = axis.contour(alphas, taus, heat, levels=levels, colors="black", linewidths=0.7)
-    axis.clabel(lines, fmt=lambda level: f"-{best - level:.1f}", fontsize=7)
+    # In a legend rather than on the lines, where they would lie under the marks.
+    for below, style in _LINES_BELOW_BEST.items():
+        if best - below > heat.min():
+            axis.contour(
+                alphas, taus, heat, levels=[best - below], colors="black", linewidths=0.8, linestyles=style
+            )
+            axis.plot([], [], color="black", lw=0.8, ls=style, label=f"{below:g}")
     axis.set(yscale="log", xlabel="alpha: weight of the original embedding", ylabel="tau")
     axis.grid(False)
-    for (name, point), marker, side in zip(points.items(), "o*", (1, -1), strict=True):
-        axis.plot(*point, marker, mfc="white", mec="black", ms=9)
+    upper = max(points, key=lambda name: points[name][1])
+    for (name, point), marker in zip(points.items(), "o*", strict=True):
+        axis.plot(*point, marker, mfc="white", mec="black", ms=9, clip_on=False, zorder=4)
         # Apart from each other, and within the map.
+        height = (11 if point[1] < taus[-1] else -9) if name == upper else (-11 if point[1] > taus[0] else 9)
+        away, ha = (-8, "right") if point[0] > 0.5 else (8, "left")
         axis.annotate(
-            name, point, (-8 if point[0] > 0.5 else 8, 11 * side), textcoords="offset points", fontsize=9,
-            ha="right" if point[0] > 0.5 else "left", va="center", color=ACCENT, path_effects=_HALO,
+            name, point, (away, height), textcoords="offset points", fontsize=9, ha=ha, va="center",
+            color=ACCENT, path_effects=_HALO,
         )  # fmt: skip
     figure.colorbar(shades, label="mAP (%)", extend="min" if low > heat.min() else "neither")
-    figure.supxlabel("lines: so many points below the best", fontsize=8, color=MUTED)
+    if axis.get_legend_handles_labels()[0]:
+        title = {"title": "points below the best", "title_fontsize": 8}
+        figure.legend(loc="outside upper right", ncols=3, fontsize=8, **title)
     return figure

@@ -1,48 +1,13 @@
-"""Parts of figures: images in rows, points with intervals, labels beside lines and points."""
+"""Parts of figures: points with intervals, labels beside lines and points."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from PIL import Image
 
 from comc_utils.notebooks.figures.palette import MAIN
-
-
-def image_grid(
-    images: Sequence[Image.Image], titles: Sequence[str], *, columns: int, cell: float = 1.25
-) -> Figure:
-    """Images in rows, each under its title.
-
-    Parameters
-    ----------
-    images : sequence of PIL.Image.Image
-    titles : sequence of str
-        One an image, '' for none.
-    columns : int
-        Images a row.
-    cell : float
-        Inches that an image takes on each side.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    rows = -(-len(images) // columns)
-    lines = max(title.count("\n") + bool(title) for title in titles)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * cell, rows * (cell + 0.16 * lines)), squeeze=False
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, image, title in zip(axes.flat, images, titles, strict=False):
-        axis.imshow(image)
-        axis.set_title(title, fontsize=8)
-    return figure
 
 
 def dots_with_intervals(
