@@ -39,6 +39,16 @@ def test_a_table_is_csv_in_full_and_markdown_for_reading(outputs, tmp_path):
     assert lines[2:] == ["| a\\|b | 12.3 | 1 |", "| c |  | 2 |"]
 
 
+def test_a_table_is_rounded_once(outputs, tmp_path):
+    frame = pd.DataFrame({"mAP": [72.5471234, 72.5532]})
+    shown = outputs.table(frame, "main", "What it shows")
+    assert shown["mAP"].tolist() == [72.55, 72.55]
+    assert (tmp_path / "tables" / "07_main.md").read_text().splitlines()[2:] == ["| 72.5 |", "| 72.6 |"]
+    assert pd.read_csv(tmp_path / "tables" / "07_main.csv")["mAP"].tolist() == [72.5471, 72.5532]
+    assert outputs.table(frame, "main", "What it shows", decimals=3)["mAP"].tolist() == [72.547, 72.553]
+    assert (tmp_path / "tables" / "07_main.md").read_text().splitlines()[2:] == ["| 72.547 |", "| 72.553 |"]
+
+
 def test_a_figure_comes_with_its_data_and_the_same_bytes_again(outputs, tmp_path):
     use_style()
     first = {}

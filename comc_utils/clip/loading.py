@@ -288,16 +288,17 @@ def _at_image_size(
     else:
         raise CoMCError(
             f"The input size of the image tower {type(visual).__name__} of model {name!r} cannot be "
-            "changed; leave image_size (the @ and what follows in a backbone's name) out, or use a ModifiedResNet "
-            "or a VisionTransformer."
+            "changed; leave image_size (the @ and what follows in a backbone's name) out, or use a "
+            "ModifiedResNet or a VisionTransformer."
         )
     if image_size == own_size:
         return model
     # Between multiples the grid, and with it the weights' fingerprint, would stay the same.
     if image_size < stride or image_size % stride or own_size % stride:
         raise CoMCError(
-            f"image_size (the number after the @ in a backbone's name) is {image_size}; the image tower of model "
-            f"{name!r}, made for {own_size} pixels, can be changed from one multiple of {stride} to another."
+            f"image_size (the number after the @ in a backbone's name) is {image_size}; the image tower of "
+            f"model {name!r}, made for {own_size} pixels, can be changed from one multiple of {stride} to "
+            "another."
         )
     state = model.state_dict()
     # open_clip's function looks for the embedding where vision transformers have it, and for the

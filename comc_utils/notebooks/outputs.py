@@ -47,26 +47,34 @@ class Outputs:
     notebook: str
 
     def table(
-        self, frame: pd.DataFrame, name: str, caption: str, *, paper_table: int | None = None
+        self,
+        frame: pd.DataFrame,
+        name: str,
+        caption: str,
+        *,
+        paper_table: int | None = None,
+        decimals: int | None = None,
     ) -> pd.DataFrame:
-        """Write a table as CSV (full precision) and Markdown (one decimal), and return it.
+        """Write a table as CSV and Markdown, and return it to be shown.
 
         Parameters
         ----------
         frame : pandas.DataFrame
-            Percentages and counts, as a reader is to see them; the index is not written.
+            Percentages and counts, not rounded: twice rounded is wrongly rounded. The index is not written.
         name : str
             Without suffix.
         caption : str
             What it shows, in words; the report shows it.
         paper_table : int, optional
             The paper's table that the report sets it beside, 1 to 6.
+        decimals : int, optional
+            Of Markdown and of what is returned; by default one and two. CSV has four.
         """
         csv, markdown = (f"tables/{self.notebook[:2]}_{name}.{kind}" for kind in ("csv", "md"))
-        self._write(csv, frame.to_csv(index=False, lineterminator="\n"))
-        self._write(markdown, _markdown(frame))
+        self._write(csv, frame.round(4).to_csv(index=False, lineterminator="\n"))
+        self._write(markdown, _markdown(frame, 1 if decimals is None else decimals))
         self._note("table", [csv, markdown], caption, paper_table)
-        return frame
+        return frame.round(2 if decimals is None else decimals)
 
     def figure(self, figure: Figure, name: str, data: pd.DataFrame, caption: str) -> Figure:
         """Write a figure as PNG and PDF with the data behind it as CSV, and return it.
@@ -242,10 +250,10 @@ def _plain(value: object) -> object:
     raise CoMCError(f"A metric of type {type(value).__name__} cannot be written: {value!r}.")
 
 
-def _markdown(frame: pd.DataFrame) -> str:
+def _markdown(frame: pd.DataFrame, decimals: int) -> str:
     def cell(value: object) -> str:
         if isinstance(value, float):
-            return "" if np.isnan(value) else f"{value:.1f}"
+            return "" if np.isnan(value) else f"{value:.{decimals}f}"
         return str(value).replace("|", "\\|")
 
     lines = [
