@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "Comparison": "comc_utils.evaluation.comparison",
     "LinearClassifier": "comc_utils.method.classifier",
+    "Normalisation": "comc_utils.method.normalise",
     "PAPER": "comc_utils.method.presets",
     "SWITCHES": "comc_utils.method.presets",
     "answers": "comc_utils.notebooks.answers",

@@ -375,6 +375,8 @@ class Experiment(ABC):
         method = method.shortened(SMOKE_EPOCHS) if self.smoke else method
         everything = [(range(len(self.corpus)), range(len(self.image_ids)))]
         folds = self.folds if by_fold else everything
+        if method.learns_from is LearnsFrom.NOTHING:
+            folds = everything  # nothing that a fold could keep from it
         one = len(folds) == 1
         kept = range(len(self.corpus)) if rows is None else set(rows)
         learned, recognisers, seconds = [], [], 0.0

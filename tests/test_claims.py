@@ -83,6 +83,23 @@ def comparison(difference: float, *, spread: float = 0.4) -> Comparison:
     )
 
 
+@pytest.mark.parametrize(
+    ("lead", "verdict"), [(2.0, Verdict.HOLDS), (0.1, Verdict.WITHIN_NOISE), (-2.0, Verdict.FAILS)]
+)
+@pytest.mark.parametrize(
+    ("identifier", "baseline"), [("above-zero-shot-clip", "Zero-shot CLIP"), ("above-clip-dpt", "CLIP-DPT")]
+)
+def test_a_claim_about_a_baseline_has_a_second_verdict(identifier, baseline, lead, verdict):
+    metrics = metrics_in_which_all_hold()
+    assert judge(CLAIM[identifier], metrics).comparable is None  # notebook 13 has not run
+    over = {f"{baseline}, softmax": comparison(lead), f"{baseline}, as it is": comparison(9.0)}
+    metrics["13_comparable_scores"] = {"comparisons": {"CoMC over comparable": over}}
+    judgement = judge(CLAIM[identifier], metrics)
+    assert judgement.verdict is Verdict.HOLDS and judgement.comparable is verdict
+    assert f"compared between images, too: {verdict.value} (" in judgement.evidence
+    assert f"{lead:+.2f} [" in judgement.notes[-1]
+
+
 def metrics_in_which_all_hold() -> dict[str, dict]:
     metrics: dict[str, dict] = {}
     for groups in RESTS_ON.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nbformat
 import pytest
 from compare_results import compare_metrics, differences
 
@@ -52,3 +53,20 @@ def test_every_kind_of_difference_is_told():
         assert len(list(differences(committed, committed | change))) in (1, 2), change
     assert list(differences({"best_alpha": 0.82}, {"best_alpha": 0.85})) == []
     assert list(differences({"best_alpha": 0.82}, {"best_alpha": 0.90}))
+
+
+TIMES = json.loads((RESULTS / "miniworld" / "times.json").read_text(encoding="utf-8"))["seconds"]
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_header_says_how_long_the_notebook_took(name):
+    """The notebook and its executed copies say what times.json holds."""
+    seconds = TIMES[name]
+    minutes = round(seconds / 60)
+    said = "Half a minute" if seconds < 45 else "One minute" if minutes == 1 else f"{minutes} minutes"
+    said = "Seconds" if name == "15_report" else f"{said} on one core"
+    copies = [RESULTS.parent / "notebooks" / f"{name}.ipynb", *RESULTS.glob(f"*/notebooks/{name}.ipynb")]
+    assert len(copies) >= 2
+    for path in copies:
+        header = "".join(nbformat.read(path, as_version=4).cells[0].source)
+        assert f"**Run time.** {said}" in header, path

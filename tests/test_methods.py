@@ -13,6 +13,7 @@ from comc_utils.baselines import Sgd
 from comc_utils.errors import CoMCError
 from comc_utils.experiment import Experiment
 from comc_utils.method.comc import CoMC
+from comc_utils.method.normalise import Normalisation, comparable_scores
 from comc_utils.method.presets import RELEASED
 from comc_utils.method.protocol import LabelledImages, Learned, LearnsFrom, Method, Need, Task
 
@@ -24,6 +25,8 @@ METHODS = {
         baselines.ZeroShotClip(),
         baselines.PromptEnsemble(),
         baselines.ClipDpt(),
+        baselines.Sparc(),
+        baselines.Prototypes(),
         baselines.RidgeClassifier(RELEASED, 0.7),
         CoMC(FEW_EPOCHS),
         CoMC(replace(FEW_EPOCHS, loss="asymmetric", bias=True), name="CoMC by asymmetric loss"),
@@ -89,12 +92,26 @@ def test_seeds_matter_where_it_says_so(method, task):
     assert same == (not method.random or method.learns_from is LearnsFrom.NOTHING)
 
 
-def test_an_image_is_scored_alone(method, task, experiment):
+def test_an_image_is_scored_alone_unless_it_says_otherwise(method, task, experiment):
     recogniser, images = method.fit(task, seed=0), experiment.image_embeddings
     rows = [5, 2, 11]
-    torch.testing.assert_close(
-        recogniser.score(images[rows]), recogniser.score(images)[rows], rtol=0, atol=1e-4
-    )
+    alone, among_others = recogniser.score(images[rows]), recogniser.score(images)[rows]
+    assert torch.allclose(alone, among_others, rtol=0, atol=1e-4) != method.transductive
+
+
+@pytest.mark.parametrize("how", Normalisation)
+def test_scores_of_every_method_can_be_compared(method, task, experiment, how):
+    """In one place for all: regions before their maximum, and each image by itself."""
+    recogniser, images = method.fit(task, seed=0), experiment.image_embeddings
+    scores = comparable_scores(lambda: recogniser.logits(images), how)
+    assert scores.shape == (len(images), len(task.class_names)) and scores.isfinite().all()
+    chunks = list(recogniser.logits(images))
+    assert sum(len(whole) for _, whole, _ in chunks) == len(images)
+    if how is Normalisation.CENTRED and chunks[0][2] is None:
+        torch.testing.assert_close(scores.mean(dim=1), torch.zeros(len(images)), rtol=0, atol=1e-4)
+    if not method.transductive:
+        few = comparable_scores(lambda: recogniser.logits(images[:3]), how)
+        torch.testing.assert_close(few, scores[:3], rtol=0, atol=1e-4)
 
 
 def test_what_was_learned_is_all_there_is_to_keep(method, task, experiment):

@@ -83,6 +83,8 @@ def expected(row: str) -> dict[str, str]:
     if method not in PARTS or row == "CoMC":
         scores = on_miniworld()
         found = {rate: scores.get(f"{BACKBONE}, {method}, {rate}") for rate in ("default", "searched")}
+        if found["default"] is None:
+            found["default"] = comparable("miniworld", method)
     else:
         parts = metrics("miniworld", "04")["parts"]["paper" if preset == "paper's preset" else "released"]
         found = {"default": parts[PARTS[method]], "searched": None}
@@ -101,13 +103,19 @@ def expected(row: str) -> dict[str, str]:
 
 
 def _on_photos(method: str, preset: str) -> str:
-    if method == "CLIP-DPT":
+    if method.startswith("CLIP-DPT"):
         return "no regions"
     if method in PARTS:
         (of_preset,) = metrics("coco500", "04")["parts"].values()
         return "" if preset == "paper's preset" else shown(of_preset[ON_PHOTOS[method]])
     by_method = {name.split(", ", 1)[1]: of for name, of in metrics("coco500", "11")["map"].items()}
-    return shown(by_method.get(f"{method}, default"))
+    return shown(by_method.get(f"{method}, default", comparable("coco500", method)))
+
+
+def comparable(profile: str, row: str) -> float | None:
+    """Read from notebook 13 a row like "Zero-shot CLIP, softmax", or one of a method that is there alone."""
+    found = metrics(profile, "13")["map"]
+    return found.get(row, found.get(f"{row}, as it is"))
 
 
 def statements() -> Iterator[tuple[str, str]]:

@@ -352,7 +352,13 @@ def test_the_answer_counts_verdicts_and_names_what_fails():
     metrics["05_alpha_sweep"] = {"skipped": "No time."}
     answer = answers.report({claim: judge(claim, metrics) for claim in CLAIMS})
     assert "**19 hold**, **1 fails** and **3 are not testable** here." in answer
-    assert "What fails: “CoMC recognises images better than CLIP-DPT on every data set”." in answer
+    assert answer.endswith("What fails: “CoMC recognises images better than CLIP-DPT on every data set”.")
+    over = {"Zero-shot CLIP, softmax": comparison(-2.0)}
+    metrics["13_comparable_scores"] = {"comparisons": {"CoMC over comparable": over}}
+    answer = answers.report({claim: judge(claim, metrics) for claim in CLAIMS})
+    assert answer.endswith(
+        "(notebook 13), “CoMC recognises images better than zero-shot CLIP on every data set” fails."
+    )
 
 
 def test_numbers_are_as_precise_as_their_noise(write, folder):

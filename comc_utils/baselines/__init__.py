@@ -8,8 +8,10 @@ from comc_utils.baselines.dual_coop import DualCoOp
 from comc_utils.baselines.fast0tag import Fast0Tag
 from comc_utils.baselines.label_em import LabelEM
 from comc_utils.baselines.prompt_ensemble import PromptEnsemble
+from comc_utils.baselines.prototypes import Prototypes
 from comc_utils.baselines.ridge import RidgeClassifier
 from comc_utils.baselines.sgd import Sgd
+from comc_utils.baselines.sparc import Sparc
 from comc_utils.baselines.tai_dpt import TaiDpt
 from comc_utils.baselines.zero_shot_clip import ZeroShotClip, zero_shot_scores
 
@@ -22,8 +24,10 @@ __all__ = [
     "Fast0Tag",
     "LabelEM",
     "PromptEnsemble",
+    "Prototypes",
     "RidgeClassifier",
     "Sgd",
+    "Sparc",
     "TaiDpt",
     "ZeroShotClip",
     "clip_dpt_scores",

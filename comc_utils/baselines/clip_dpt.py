@@ -9,14 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from comc_utils.baselines.zero_shot_clip import zero_shot_scores
+from comc_utils.baselines.zero_shot_clip import prompt_logits, zero_shot_scores
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Task, need_regions
+from comc_utils.method.normalise import LogitChunks
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Recogniser, Task, need_regions
 
 
 @dataclass(frozen=True, eq=False)
-class RegionPrompts:
+class RegionPrompts(Recogniser):
     """Embedded prompts that score images and their regions.
 
     Attributes
@@ -34,6 +35,10 @@ class RegionPrompts:
         """Score images by `clip_dpt_scores`, [n, N]."""
         regions = need_regions(images, ClipDpt.name)
         return clip_dpt_scores(images.with_position, regions, self.prompts, scale=self.scale)
+
+    def logits(self, images: ImageEmbeddings) -> LogitChunks:
+        """Compare images and regions with the prompts."""
+        return prompt_logits(images.with_position, images.local, self.prompts, self.prompts, scale=self.scale)
 
 
 @dataclass(frozen=True)

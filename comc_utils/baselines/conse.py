@@ -13,11 +13,11 @@ from torch.nn.functional import normalize
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Recogniser, Task
 
 
 @dataclass(frozen=True, eq=False)
-class ConvexCombination:
+class ConvexCombination(Recogniser):
     """A classifier of seen classes, and the embeddings of seen and wanted ones.
 
     Attributes

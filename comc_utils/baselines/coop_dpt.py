@@ -72,4 +72,4 @@ class CoOpDpt(LearnsBySgd):
 
     def recogniser(self, learned: Learned, task: Task) -> DualPrompts:
         """Embed the classes behind both contexts."""
-        return DualPrompts(*embed_learned(learned, task, self.name), self.scale, self.sharpness)
+        return DualPrompts(*embed_learned(learned, task, self.name), self.scale, self.sharpness, task.tau)

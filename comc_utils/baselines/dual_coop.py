@@ -16,7 +16,7 @@ from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
 from comc_utils.method.losses import asymmetric_loss
-from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task, need_regions
+from comc_utils.method.protocol import Learned, LearnsFrom, Need, Recogniser, Task, need_regions
 
 _CHUNK = 256
 _LOSS_WEIGHT = 0.01
@@ -24,7 +24,7 @@ _LOSS_WEIGHT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class PresencePrompts:
+class PresencePrompts(Recogniser):
     """Prompts for presence and absence of each class.
 
     Attributes

@@ -9,13 +9,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from comc_utils.baselines.prompts import pool_regions
+from comc_utils.baselines.zero_shot_clip import prompt_logits
 from comc_utils.clip import ImageEmbeddings
+from comc_utils.method.normalise import LogitChunks
+from comc_utils.method.protocol import Recogniser
 
 _CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
-class DualPrompts:
+class DualPrompts(Recogniser):
     """Class prompts that score images, as TaI-DPT and CoOp-DPT end up with them.
 
     Attributes
@@ -26,12 +29,15 @@ class DualPrompts:
         Factor of cosines, which changes no ranking.
     sharpness : float
         Of the softmax over regions.
+    tau : float
+        CLIP's own temperature, at which scores are made comparable.
     """
 
     global_prompts: Float[Tensor, "n_labels d"]
     local_prompts: Float[Tensor, "n_labels d"]
     scale: float
     sharpness: float
+    tau: float
 
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images: the mean of a global and a local logit.
@@ -55,3 +61,9 @@ class DualPrompts:
             for first in range(0, len(whole), _CHUNK)
         ]
         return self.scale * (whole + torch.cat(pooled)) / 2
+
+    def logits(self, images: ImageEmbeddings) -> LogitChunks:
+        """Compare images and regions with their prompts."""
+        return prompt_logits(
+            images.global_, images.local, self.global_prompts, self.local_prompts, scale=1 / self.tau
+        )

@@ -14,11 +14,11 @@ from torch.nn.functional import linear, relu, softplus
 
 from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.clip import ImageEmbeddings
-from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Need, Recogniser, Task
 
 
 @dataclass(frozen=True, eq=False)
-class PrincipalDirection:
+class PrincipalDirection(Recogniser):
     """A network from images to directions in the space of class embeddings.
 
     Attributes

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.clip import ImageEmbeddings
-from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Need, Recogniser, Task
 
 
 @dataclass(frozen=True, eq=False)
-class BilinearMatch:
+class BilinearMatch(Recogniser):
     """The compatibility x^T W s of an image x and a class s.
 
     Attributes

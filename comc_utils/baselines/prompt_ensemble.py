@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from comc_utils.baselines.zero_shot_clip import ClassPrompts
@@ -29,7 +31,18 @@ class PromptEnsemble(Method):
 
     def recogniser(self, learned: Learned, task: Task) -> ClassPrompts:
         """Embed the classes by every template."""
-        names = task.class_names
-        texts = [template(name) for name in names for template in OPENAI_IMAGENET_TEMPLATES]
-        embedded = task.embed(texts, self.name).unflatten(0, (len(names), -1))  # (N, 80, d)
-        return ClassPrompts(normalize(embedded.mean(dim=1), dim=-1), 1 / task.tau)
+        return ClassPrompts(embed_ensemble(task, self.name), 1 / task.tau)
+
+
+def embed_ensemble(task: Task, method: str) -> Float[Tensor, "n_labels d"]:
+    """Unit vectors of a task's classes: the mean over 80 templates.
+
+    Parameters
+    ----------
+    task : Task
+    method : str
+        Named in the error where the task embeds no text.
+    """
+    texts = [template(name) for name in task.class_names for template in OPENAI_IMAGENET_TEMPLATES]
+    embedded = task.embed(texts, method).unflatten(0, (len(task.class_names), -1))  # (N, 80, d)
+    return normalize(embedded.mean(dim=1), dim=-1)

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.normalise import Normalisation, comparable_scores
 from comc_utils.method.protocol import Learned, LearnsFrom, Method, Recogniser, Task
 from comc_utils.method.scores import ScoreComponents
 from comc_utils.method.training import EpochRecord
@@ -70,13 +72,23 @@ class Trained:
         """The linear classifier of the first fold."""
         return self.classifiers[0]
 
-    def scores(self, images: ImageEmbeddings | None = None) -> Float[np.ndarray, "n n_labels"]:
+    def scores(
+        self,
+        images: ImageEmbeddings | None = None,
+        *,
+        normalisation: Normalisation = Normalisation.NONE,
+        minus_class_means: bool = False,
+    ) -> Float[np.ndarray, "n n_labels"]:
         """Score images.
 
         Parameters
         ----------
         images : ImageEmbeddings, optional
             The test images by default.
+        normalisation : Normalisation
+            Of the logits; NONE leaves the method to its authors' form.
+        minus_class_means : bool
+            See `comparable_scores`: transductive; with folds, over the images of each.
 
         Returns
         -------
@@ -94,9 +106,17 @@ class Trained:
                 "it scores these alone."
             )
         images = self.images() if images is None else images
+
+        def score(recogniser: Recogniser, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
+            if normalisation is Normalisation.NONE and not minus_class_means:
+                return recogniser.score(images)
+            return comparable_scores(
+                lambda: recogniser.logits(images), normalisation, minus_class_means=minus_class_means
+            )
+
         if len(self.folds) == 1:
-            return self.recognisers[0].score(images).numpy()
-        parts = [r.score(images[rows]) for r, rows in zip(self.recognisers, self.folds, strict=True)]
+            return score(self.recognisers[0], images).numpy()
+        parts = [score(r, images[rows]) for r, rows in zip(self.recognisers, self.folds, strict=True)]
         return torch.cat(parts)[np.argsort(np.concatenate(self.folds))].numpy()
 
     def components(self, *, tau: float | None = None) -> ScoreComponents:

@@ -83,7 +83,7 @@ class TaiDpt(LearnsBySgd):
     def recogniser(self, learned: Learned, task: Task) -> DualPrompts:
         """Embed the classes behind both contexts."""
         prompts = embed_learned(learned, task, self.name)
-        return DualPrompts(*prompts, self.scale, self.region_sharpness)
+        return DualPrompts(*prompts, self.scale, self.region_sharpness, task.tau)
 
     def logits(
         self, prompts: Float[Tensor, "2 n_labels d"], text: LabelledText, rows: Int[Tensor, " b"]

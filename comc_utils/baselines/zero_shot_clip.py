@@ -10,11 +10,13 @@ from torch import Tensor
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.method.protocol import Learned, LearnsFrom, Method, Task
+from comc_utils.method.logits import SlicedEmbeddings
+from comc_utils.method.normalise import LogitChunks
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Recogniser, Task
 
 
 @dataclass(frozen=True, eq=False)
-class ClassPrompts:
+class ClassPrompts(Recogniser):
     """Embedded prompts that score whole images.
 
     Attributes
@@ -44,6 +46,42 @@ class ZeroShotClip(Method):
     def recogniser(self, learned: Learned, task: Task) -> ClassPrompts:
         """Compare images with the class embeddings."""
         return ClassPrompts(task.class_embeddings, 1 / task.tau)
+
+
+def prompt_logits(
+    whole: Float[Tensor, "n d"],
+    regions: Float[Tensor, "n k d"] | SlicedEmbeddings | None,
+    prompts: Float[Tensor, "n_labels d"],
+    region_prompts: Float[Tensor, "n_labels d"],
+    *,
+    scale: float,
+    chunk_size: int = 256,
+) -> LogitChunks:
+    """Compare images, and their regions where there are some, with prompts: what `Recogniser.logits` gives.
+
+    Parameters
+    ----------
+    whole : Tensor of shape (n, d)
+        Unit vectors of images.
+    regions : Tensor or SlicedEmbeddings of shape (n, K, d), or None
+        Unit vectors of their regions.
+    prompts, region_prompts : Tensor of shape (N, d)
+        Unit vectors that the images, and that the regions are compared with.
+    scale : float
+        Factor of cosines: one over the temperature of the model.
+    chunk_size : int
+        Images at a time.
+
+    Returns
+    -------
+    iterator
+        Rows, scale x cosine of the images (m, N), and of their regions (m, K, N).
+    """
+    for first in range(0, len(whole), chunk_size):
+        rows = slice(first, first + chunk_size)
+        # Half-precision ones come from shards.
+        local = None if regions is None else scale * regions[rows].to(region_prompts) @ region_prompts.T
+        yield rows, scale * whole[rows] @ prompts.T, local
 
 
 def zero_shot_scores(

@@ -24,7 +24,7 @@ from typing import Any
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.claims_of_the_paper import CLAIMS
 from comc_utils.evaluation.groups import EQUAL_STEPS, PAPER_PRESET, is_known
-from comc_utils.evaluation.rules import MARGIN, Claim, Finding, NoEvidenceError, Rule, Verdict
+from comc_utils.evaluation.rules import COMPARABLE, MARGIN, Claim, Finding, NoEvidenceError, Rule, Verdict
 
 __all__ = ["CLAIMS", "MARGIN", "Claim", "Judgement", "Metrics", "Verdict", "judge"]
 
@@ -51,13 +51,18 @@ class Judgement:
     reason : str
         Why the verdict is this one, in a sentence.
     notes : tuple of str
-        What else is to be known: another preset, backbone or other images, how likely a failure is by chance.
+        What else is to be known: another preset, backbone or other images, how likely a failure is by chance,
+        the second verdict.
+    comparable : Verdict or None
+        The second verdict, against the other method in its comparable form; None where nobody asks for one, or
+        the notebook that gives it has not run.
     """
 
     verdict: Verdict
     findings: tuple[Finding, ...]
     reason: str
     notes: tuple[str, ...] = ()
+    comparable: Verdict | None = None
 
     @property
     def evidence(self) -> str:
@@ -104,7 +109,18 @@ def judge(claim: Claim, metrics: Metrics) -> Judgement:
         return Judgement(Verdict.NOT_TESTABLE, (), str(missing))
     verdict = _together(findings)
     notes = (*_chance_of_false_alarm(verdict, findings), *_measured_otherwise(rule, values))
-    return Judgement(verdict, findings, _reason(findings), notes)
+    second = _against_comparable(claim, metrics)
+    if second:
+        numbers = f"{_together(second).value} ({_listed(second)})"
+        notes = (*notes, f"Where the other's scores can be compared between images, too: {numbers}.")
+    return Judgement(verdict, findings, _reason(findings), notes, _together(second) if second else None)
+
+
+def _against_comparable(claim: Claim, metrics: Metrics) -> tuple[Finding, ...]:
+    if claim.comparable is not None:
+        with suppress(NoEvidenceError):
+            return claim.comparable.findings(metrics.get(COMPARABLE, {}))
+    return ()
 
 
 def _is_there(need: str, metrics: Metrics) -> bool:

@@ -33,6 +33,7 @@ CLAIMS = (
         f"{_WITHOUT_IMAGES}, sentence 6; Table 1",
         "03_inference",
         Greater(groups.COMC_OVER, ("Zero-shot CLIP",)),
+        comparable=Greater(groups.COMC_OVER_COMPARABLE, ("Zero-shot CLIP, softmax",)),
     ),
     Claim(
         "above-clip-dpt",
@@ -40,6 +41,7 @@ CLAIMS = (
         f"{_WITHOUT_IMAGES}, sentence 3; Table 1",
         "03_inference",
         Greater(groups.COMC_OVER, ("CLIP-DPT",), needs=_REGIONS),
+        comparable=Greater(groups.COMC_OVER_COMPARABLE, ("CLIP-DPT, softmax",), needs=_REGIONS),
     ),
     Claim(
         "local-helps-without-mapping",

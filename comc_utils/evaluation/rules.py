@@ -12,6 +12,9 @@ from comc_utils.evaluation.comparison import Comparison
 MARGIN = 1.0
 """Points of mAP below which a difference is called small."""
 
+COMPARABLE = "13_comparable_scores"
+"""The notebook that gives second verdicts."""
+
 POINTS = "points of mAP"
 """The unit of nearly all findings."""
 _UNITS = {"best alpha": "alpha", "centroid distance": "distance", "probe accuracy": "points of accuracy"}
@@ -215,6 +218,9 @@ class Claim:
     rule : Rule
     remark : str
         What the paper's own numbers say against it; '' for nothing.
+    comparable : Rule or None
+        The same test against the other method in its comparable form, decided by notebook `COMPARABLE`; for a
+        second verdict.
     """
 
     identifier: str
@@ -223,6 +229,7 @@ class Claim:
     notebook: str
     rule: Rule
     remark: str = ""
+    comparable: Rule | None = None
 
 
 def side(comparison: Comparison, *, holds_above: float = 0.0, fails_below: float = 0.0) -> Verdict:

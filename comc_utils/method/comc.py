@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.method.classifier import LinearClassifier, train_classifier
+from comc_utils.method.logits import logits_of_chunks
+from comc_utils.method.normalise import LogitChunks
 from comc_utils.method.presets import RELEASED, TRAINING_SETTINGS, Preset
-from comc_utils.method.protocol import Learned, LearnsFrom, Method, Task
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Recogniser, Task
 from comc_utils.method.scores import ScoreComponents, score_components, score_images
 
 
 @dataclass(frozen=True, eq=False)
-class FusedClassifier:
+class FusedClassifier(Recogniser):
     """A classifier of text embeddings with what CoMC's inference needs (section 3.3).
 
     Attributes
@@ -49,6 +52,22 @@ class FusedClassifier:
             tau=self.tau,
             renormalise=self.preset.renormalise_mapped,
         ).final
+
+    def logits(self, images: ImageEmbeddings) -> LogitChunks:
+        """Fuse and classify images and regions, before the maximum over regions (eq. 4 to 9)."""
+        chunks = logits_of_chunks(
+            self.classifier,
+            images.whole(positional_embedding=self.preset.positional_embedding),
+            images.local,
+            self.label_embeddings,
+            self.tau,
+            self.preset.renormalise_mapped,
+            chunk_size=None,
+        )
+        bias = 0.0 if self.classifier.bias is None else self.classifier.bias
+        for rows, (original, mapped, *regions) in chunks:
+            whole = torch.lerp(mapped, original, self.alpha) + bias
+            yield rows, whole, torch.lerp(regions[1], regions[0], self.alpha) + bias if regions else None
 
     def components(self, images: ImageEmbeddings, *, tau: float | None = None) -> ScoreComponents:
         """Score images before the fusion, for use at any alpha.

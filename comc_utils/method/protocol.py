@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -15,6 +15,7 @@ from torch import Tensor
 from comc_utils.clip import Clip, ImageEmbeddings
 from comc_utils.clip.tokens import TokenEmbeddings
 from comc_utils.errors import CoMCError
+from comc_utils.method.normalise import LogitChunks
 from comc_utils.method.training import EpochRecord
 from comc_utils.sentences.labels import label_prompt
 from comc_utils.store.fingerprint import hash_tensors, hash_texts
@@ -194,12 +195,28 @@ class Learned:
         return sum(t.numel() for t in self.tensors.values() if t.is_floating_point())
 
 
-class Recogniser(Protocol):
+class Recogniser(ABC):
     """A method that has learned what it learns."""
 
+    @abstractmethod
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
-        """Score n images for the N classes of the task; the higher the surer."""
-        ...
+        """Score n images for the N classes of the task, as its authors do; the higher the surer."""
+
+    def logits(self, images: ImageEmbeddings) -> LogitChunks:
+        """Give what `comparable_scores` normalises.
+
+        Parameters
+        ----------
+        images : ImageEmbeddings
+
+        Returns
+        -------
+        iterator
+            Chunks of images with their logits and, where the method looks at regions one by one, with these'
+            logits before they are pooled. Cosines are divided by the temperature of the model that they are of.
+            By default `score` of all images.
+        """
+        yield slice(0, len(images)), self.score(images), None
 
 
 class Method(ABC):
@@ -213,12 +230,16 @@ class Method(ABC):
         What it cannot do without.
     random : bool
         Whether what is learned depends on the seed.
+    transductive : bool
+        Whether an image's scores depend on the other images that are scored with it, unlabelled as they are.
+        Otherwise the method is inductive: they depend on that image alone.
     """
 
     name: str
     learns_from: ClassVar[LearnsFrom]
     needs: ClassVar[frozenset[Need]] = frozenset()
     random: ClassVar[bool] = True
+    transductive: ClassVar[bool] = False
 
     @property
     def learning_settings(self) -> str:

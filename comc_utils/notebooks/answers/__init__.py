@@ -4,6 +4,7 @@ A function is named after its notebook and takes what that notebook left; it giv
 """
 
 from comc_utils.notebooks.answers.ablations import ablations, alpha_sweep, modality_gap
+from comc_utils.notebooks.answers.comparable import comparable_scores
 from comc_utils.notebooks.answers.first_steps import data_generation, inference, miniworld, training
 from comc_utils.notebooks.answers.methods import few_shot, rivals, seen_and_unseen
 from comc_utils.notebooks.answers.text_and_towers import backbones, data_size, language_models
@@ -13,6 +14,7 @@ __all__ = [
     "ablations",
     "alpha_sweep",
     "backbones",
+    "comparable_scores",
     "data_generation",
     "data_size",
     "few_shot",

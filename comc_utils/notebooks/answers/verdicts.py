@@ -16,9 +16,19 @@ _COUNTED = {
 
 
 def report(judgements: Mapping[Claim, Judgement]) -> str:
-    """Count the verdicts and name the claims that fail."""
+    """Count the verdicts, name the claims that fail, and give second verdicts."""
     claims = {v: [claim for claim, j in judgements.items() if j.verdict is v] for v in _COUNTED}
     counts = [f"**{len(of)} {_COUNTED[v][len(of) > 1]}**" for v, of in claims.items() if of]
     failing = "; ".join(f"“{claim.statement.rstrip('.')}”" for claim in claims[Verdict.FAILS])
     against = f"What fails: {failing}." if failing else "None fails."
-    return f"Of the paper's {len(judgements)} claims, {listed(counts)} here. {against}"
+    text = f"Of the paper's {len(judgements)} claims, {listed(counts)} here. {against}"
+    second = [
+        f"“{claim.statement.rstrip('.')}” {_COUNTED[j.comparable][0]}"
+        for claim, j in judgements.items()
+        if j.comparable is not None
+    ]
+    if not second:
+        return text
+    return (
+        f"{text} Against baselines whose scores can be compared between images (notebook 13), {listed(second)}."
+    )

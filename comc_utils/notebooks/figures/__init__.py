@@ -2,6 +2,7 @@
 
 from comc_utils.notebooks.figures import palette
 from comc_utils.notebooks.figures.ablations import alpha_and_tau, alpha_by_preset, parts, switches
+from comc_utils.notebooks.figures.comparable import by_normalisation, shift_of_images
 from comc_utils.notebooks.figures.forest import forest_plot
 from comc_utils.notebooks.figures.gap import before_and_after, gap_along_alpha, layout_grid, layout_points
 from comc_utils.notebooks.figures.inference import (
@@ -26,6 +27,7 @@ __all__ = [
     "average_precisions",
     "backbones",
     "before_and_after",
+    "by_normalisation",
     "by_shots",
     "corpus",
     "dots_with_intervals",
@@ -41,6 +43,7 @@ __all__ = [
     "palette",
     "parts",
     "scene_rows",
+    "shift_of_images",
     "sizes",
     "spread_labels",
     "switches",
