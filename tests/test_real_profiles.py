@@ -97,7 +97,7 @@ def test_every_notebook_that_applies_runs_on_real_photos(profile, weights, real_
     metrics = {file.stem[:2]: json.loads(file.read_text()) for file in (output / "metrics").glob("*.json")}
     skipped = {number for number, values in metrics.items() if "skipped" in values}
     assert skipped == NOT_FOR[profile].keys()
-    assert metrics.keys() == {f"{number:02d}" for number in (*range(13), 15)}
+    assert metrics.keys() == {f"{number:02d}" for number in (*range(14), 15)}
     assert (output / "report.html").stat().st_size < 5e6
     assert metrics["03"]["images"] == LIMIT
     for executed in (output / "notebooks").glob("*.ipynb"):
