@@ -296,9 +296,9 @@ def _at_image_size(
     # Between multiples the grid, and with it the weights' fingerprint, would stay the same.
     if image_size < stride or image_size % stride or own_size % stride:
         raise CoMCError(
-            f"image_size (the number after the @ in a backbone's name) is {image_size}; the image tower of "
-            f"model {name!r}, made for {own_size} pixels, can be changed from one multiple of {stride} to "
-            "another."
+            f"image_size is {image_size}; the image tower of model {name!r}, made for {own_size} "
+            f"pixels, can be changed from one multiple of {stride} to another; in a backbone's name it is the "
+            "number after the @."
         )
     state = model.state_dict()
     # open_clip's function looks for the embedding where vision transformers have it, and for the

@@ -69,6 +69,8 @@ def describe_backbones(profile: Profile, options: ExperimentOptions) -> dict[str
     """
     described = {}
     for name in backbones_at_hand(profile, backbone=options.backbone, weights=options.weights):
+        if name in MODEL_NAMES:
+            continue  # its weights come with the package
         model, _, weights = _find(name, options.weights or profile.weights)
         described[name] = describe_weights(model, weights, tag=options.tag)
     return described
