@@ -9,27 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from comc_utils.baselines.zero_shot_clip import prompt_logits, zero_shot_scores
+from comc_utils.baselines.zero_shot_clip import ClassPrompts, prompt_logits, region_logits, zero_shot_scores
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
 from comc_utils.method.normalise import LogitChunks
-from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Recogniser, Task, need_regions
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Task, need_regions
 
 
 @dataclass(frozen=True, eq=False)
-class RegionPrompts(Recogniser):
-    """Embedded prompts that score images and their regions.
-
-    Attributes
-    ----------
-    prompts : Tensor [N, d]
-        Unit vectors.
-    scale : float
-        CLIP's learned logit scale.
-    """
-
-    prompts: Float[Tensor, "n_labels d"]
-    scale: float
+class RegionPrompts(ClassPrompts):
+    """Embedded prompts that score images and their regions."""
 
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images by `clip_dpt_scores`, [n, N]."""
@@ -101,11 +90,7 @@ def clip_dpt_scores(
             f"Local embeddings have the shape {shape}; expected ({n}, K, {d}) with at least one "
             "region, to go with the global embeddings."
         )
-    chunks = []
-    for start in range(0, n, chunk_size):
-        # Half-precision ones come from shards.
-        regions = local_embeddings[start : start + chunk_size].to(label_embeddings.dtype)
-        logits = scale * regions @ label_embeddings.T  # (chunk, K, N)
-        chunks.append((logits.softmax(dim=1) * logits).sum(dim=1))
+    of_regions = region_logits(local_embeddings, label_embeddings, scale=scale, chunk_size=chunk_size)
+    chunks = [(logits.softmax(dim=1) * logits).sum(dim=1) for _, logits in of_regions]
     local_logits = torch.cat(chunks) if chunks else global_logits
     return (global_logits + local_logits) / 2

@@ -9,12 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from comc_utils.baselines.prompts import pool_regions
-from comc_utils.baselines.zero_shot_clip import prompt_logits
+from comc_utils.baselines.zero_shot_clip import prompt_logits, region_logits
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.method.normalise import LogitChunks
 from comc_utils.method.protocol import Recogniser
-
-_CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +54,8 @@ class DualPrompts(Recogniser):
         local = images.local
         if local is None:
             return self.scale * whole
-        pooled = [
-            pool_regions(local[first : first + _CHUNK].float() @ self.local_prompts.T, self.sharpness)
-            for first in range(0, len(whole), _CHUNK)
-        ]
+        cosines = region_logits(local, self.local_prompts, scale=1.0)
+        pooled = [pool_regions(of_regions, self.sharpness) for _, of_regions in cosines]
         return self.scale * (whole + torch.cat(pooled)) / 2
 
     def logits(self, images: ImageEmbeddings) -> LogitChunks:

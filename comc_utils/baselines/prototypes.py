@@ -5,36 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from comc_utils.baselines.zero_shot_clip import zero_shot_scores
+from comc_utils.baselines.zero_shot_clip import ClassPrompts
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
-from comc_utils.method.protocol import Learned, LearnsFrom, Method, Recogniser, Task
+from comc_utils.method.normalise import standardise
+from comc_utils.method.protocol import Learned, LearnsFrom, Method, Task
 
 
 @dataclass(frozen=True, eq=False)
-class SoftPrototypes(Recogniser):
-    """Class prompts, and prototypes that they find among the images to score.
-
-    Attributes
-    ----------
-    prompts : Tensor [N, d]
-        Unit vectors.
-    scale : float
-        CLIP's learned logit scale.
-    """
-
-    prompts: Float[Tensor, "n_labels d"]
-    scale: float
+class SoftPrototypes(ClassPrompts):
+    """Class prompts, and prototypes that they find among the images to score."""
 
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images by `prototype_scores`: the other images count, too."""
-        logits = zero_shot_scores(images.with_position, self.prompts, scale=self.scale)
-        return prototype_scores(logits, images.with_position)
+        return prototype_scores(super().score(images), images.with_position)
 
 
 @dataclass(frozen=True)
@@ -86,9 +74,4 @@ def prototype_scores(
     share = log_share.exp()
     directions = normalize(embeddings - embeddings.mean(dim=0), dim=1)
     nearness = directions @ normalize(share.T @ directions, dim=1).T
-    return (_standardise(log_share) + _standardise(nearness)) / 2
-
-
-def _standardise(values: Float[Tensor, "n n_labels"]) -> Float[Tensor, "n n_labels"]:
-    spread, mean = torch.std_mean(values, dim=0)
-    return (values - mean) / spread.clamp_min(torch.finfo(values.dtype).tiny)
+    return (standardise(log_share, dim=0) + standardise(nearness, dim=0)) / 2

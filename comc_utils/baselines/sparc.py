@@ -13,6 +13,7 @@ from torch import Tensor
 from comc_utils.baselines.prompt_ensemble import embed_ensemble
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
+from comc_utils.method.normalise import standardise
 from comc_utils.method.protocol import Learned, LearnsFrom, Method, Need, Recogniser, Task
 
 
@@ -125,18 +126,14 @@ def sparc_scores(
         raise CoMCError(f"SPARC standardises over images; give two or more, not {len(single)}.")
     dtype = single.dtype
     single, plain, pairs = single.double(), plain.double(), pairs.double()
-    own = _standardise(_standardise(single, dim=1), dim=0)
-    pairs = _standardise((pairs - plain.mean(dim=1, keepdim=True)) / plain.std(dim=1, keepdim=True), dim=0)
+    own = standardise(standardise(single, dim=1), dim=0)
+    pairs = standardise((pairs - plain.mean(dim=1, keepdim=True)) / plain.std(dim=1, keepdim=True), dim=0)
     fused = torch.empty_like(own)
     # Class by class: the pairs of all classes at once would be as large as N times the pairs' scores.
     for label, of_class in enumerate(members):
         evidence = torch.cat([pairs[:, of_class].sort(dim=1).values, own[:, [label]]], dim=1)  # (n, m + 1)
         fused[:, label] = evidence @ _first_component(evidence)
     return ((fused + own) / 2).to(dtype)
-
-
-def _standardise(values: Tensor, *, dim: int) -> Tensor:
-    return (values - values.mean(dim=dim, keepdim=True)) / values.std(dim=dim, keepdim=True)
 
 
 def _first_component(evidence: Float[Tensor, "n m"]) -> Float[Tensor, " m"]:

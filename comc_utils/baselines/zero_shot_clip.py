@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -77,11 +78,25 @@ def prompt_logits(
     iterator
         Rows, scale x cosine of the images (m, N), and of their regions (m, K, N).
     """
-    for first in range(0, len(whole), chunk_size):
+    if regions is None:
+        yield slice(0, len(whole)), scale * whole @ prompts.T, None
+        return
+    for rows, local in region_logits(regions, region_prompts, scale=scale, chunk_size=chunk_size):
+        yield rows, scale * whole[rows] @ prompts.T, local
+
+
+def region_logits(
+    regions: Float[Tensor, "n k d"] | SlicedEmbeddings,
+    prompts: Float[Tensor, "n_labels d"],
+    *,
+    scale: float,
+    chunk_size: int = 256,
+) -> Iterator[tuple[slice, Float[Tensor, "m k n_labels"]]]:
+    """Compare regions with prompts, some images at a time: rows, and scale x cosine of their regions."""
+    for first in range(0, regions.shape[0], chunk_size):
         rows = slice(first, first + chunk_size)
         # Half-precision ones come from shards.
-        local = None if regions is None else scale * regions[rows].to(region_prompts) @ region_prompts.T
-        yield rows, scale * whole[rows] @ prompts.T, local
+        yield rows, scale * regions[rows].to(prompts) @ prompts.T
 
 
 def zero_shot_scores(

@@ -68,13 +68,26 @@ def normalise(scores: Float[Tensor, "*batch n_labels"], how: Normalisation) -> F
         )
     if how is Normalisation.SOFTMAX:
         return scores.softmax(dim=-1)
-    centred = scores - scores.mean(dim=-1, keepdim=True)
     if how is Normalisation.CENTRED:
-        return centred
-    spread = centred.square().mean(dim=-1, keepdim=True).sqrt()
-    # Of equal scores rounding leaves a spread, which must not be blown up.
-    flat = spread <= 8 * torch.finfo(scores.dtype).eps * scores.abs().amax(dim=-1, keepdim=True)
-    return torch.where(flat, 0.0, centred / torch.where(flat, 1.0, spread))
+        return scores - scores.mean(dim=-1, keepdim=True)
+    return standardise(scores, dim=-1, correction=0)
+
+
+def standardise(values: Float[Tensor, "*shape"], *, dim: int, correction: int = 1) -> Float[Tensor, "*shape"]:
+    """Take away the mean along a dimension and divide by the standard deviation; equal values become 0.
+
+    Parameters
+    ----------
+    values : Tensor
+    dim : int
+    correction : int
+        Taken from the number of values in the variance: 1 of a sample, such as images, 0 of all there are, such
+        as classes.
+    """
+    spread, mean = torch.std_mean(values, dim=dim, correction=correction, keepdim=True)
+    # Of equal values rounding leaves a spread, which must not be blown up.
+    flat = spread <= 8 * torch.finfo(values.dtype).eps * values.abs().amax(dim=dim, keepdim=True)
+    return torch.where(flat, 0.0, (values - mean) / torch.where(flat, 1.0, spread))
 
 
 def comparable_scores(
