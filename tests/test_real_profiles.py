@@ -141,7 +141,10 @@ def test_real_answers_of_a_language_model_are_cleaned_in_a_notebook(real_data, t
     fates = pd.read_csv(output / "tables" / "01_cleaning.csv")
     assert fates.answers.sum() == 3000
     executed = nbformat.read(output / "notebooks" / "01_data_generation.ipynb", as_version=4)
-    (cell,) = [cell for cell in executed.cells if "drawn at random" in cell.source]
+    shown_by = [
+        cell for cell in executed.cells if cell.cell_type == "code" and "drawn at random" in cell.source
+    ]
+    (cell,) = shown_by
     printed = "".join(item.text for item in cell.outputs if item.output_type == "stream")
     heading, *shown = printed.splitlines()
     assert "sentences that are kept" in heading
