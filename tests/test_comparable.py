@@ -55,7 +55,7 @@ def test_the_answer_holds_the_numbers():
         in answer
     )
     assert "CLIP-DPT" not in answer and "preset" not in answer
-    assert "Zero-shot CLIP (+6.00) gain by it; CoMC (+0.10) do not change measurably" in answer
+    assert "Zero-shot CLIP (+6.00) gains by it; CoMC (+0.10) does not change measurably" in answer
     assert "61.2 % of the variance of Zero-shot CLIP's scores and 3.4 % of the variance of CoMC's" in answer
     assert "Prototypes has 52.0 %, above CoMC (+2.00 points [1.50, 2.50])" in answer
 

@@ -84,13 +84,13 @@ def _worth(worths: Mapping[str, Comparison]) -> str:
     """What the softmax is worth to each method."""
     by_softmax = {name.rpartition(", ")[0]: c for name, c in worths.items() if name.endswith(", softmax")}
     said = {name: f"{name} ({c['difference']:+.2f})" for name, c in by_softmax.items()}
-    verbs = {
-        Verdict.HOLDS: "gain by it",
-        Verdict.FAILS: "lose by it",
-        Verdict.WITHIN_NOISE: "do not change measurably",
+    verbs = {  # of one method, of several
+        Verdict.HOLDS: ("gains by it", "gain by it"),
+        Verdict.FAILS: ("loses by it", "lose by it"),
+        Verdict.WITHIN_NOISE: ("does not change measurably", "do not change measurably"),
     }
     parts = [
-        f"{listed([said[name] for name in names])} {verbs[verdict]}"
+        f"{listed([said[name] for name in names])} {verbs[verdict][len(names) > 1]}"
         for verdict, names in sorted_out(by_softmax).items()
         if names
     ]
