@@ -104,7 +104,7 @@ def test_every_method_and_normalisation_is_drawn():
     heights = [line.get_ydata()[0] for line in axis.lines if line.get_marker() in ("o", "D")]
     assert len(set(heights)) == len(rows)
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == [*(how.value for how in Normalisation), "looks at all images"]
+    assert legend == [*(how.value for how in Normalisation), "looks at all images", "95 % interval over images"]
 
 
 def test_images_with_the_class_stand_out():

@@ -91,5 +91,6 @@ def by_normalisation(table: pd.DataFrame) -> Figure:
     axis.grid(axis="y", visible=False)
     handles = [Line2D([], [], ls="", ms=5, label=label, **looks) for label, looks in _LOOKS.items()]
     handles.append(Line2D([], [], ls="", ms=5, label="looks at all images", **_OTHERS))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7.5, handletextpad=0.2)
+    handles.append(Line2D([], [], color=MUTED, lw=1.2, label="95 % interval over images"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7.5, handletextpad=0.2)
     return figure
