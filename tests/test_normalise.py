@@ -114,3 +114,11 @@ def test_an_inductive_score_needs_no_other_image_and_a_transductive_one_does(log
     by_means = comparable_scores(in_chunks(whole, regions, 2), how, minus_class_means=True)
     of_few = comparable_scores(few, how, minus_class_means=True)
     assert not torch.allclose(of_few, by_means[:3], atol=1e-3)
+
+
+def test_a_normalisation_goes_by_its_name():
+    assert Normalisation("softmax") is Normalisation.SOFTMAX
+    with pytest.raises(
+        CoMCError, match="no normalisation 'softmx'; known: as it is, centred, standardised, softmax"
+    ):
+        Normalisation("softmx")

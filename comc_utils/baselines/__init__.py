@@ -1,5 +1,7 @@
 """The methods that the paper compares with, one file each."""
 
+from comc_utils.baselines.choice import criteria, inference_agreement, prototype_agreement, prototype_family
+from comc_utils.baselines.class_concepts import ClassConcepts
 from comc_utils.baselines.clip_dpt import ClipDpt, clip_dpt_scores
 from comc_utils.baselines.conse import ConSE
 from comc_utils.baselines.coop import CoOp
@@ -7,8 +9,9 @@ from comc_utils.baselines.coop_dpt import CoOpDpt
 from comc_utils.baselines.dual_coop import DualCoOp
 from comc_utils.baselines.fast0tag import Fast0Tag
 from comc_utils.baselines.label_em import LabelEM
+from comc_utils.baselines.piaa import Piaa
 from comc_utils.baselines.prompt_ensemble import PromptEnsemble
-from comc_utils.baselines.prototypes import Prototypes
+from comc_utils.baselines.prototypes import Evidence, Prototypes
 from comc_utils.baselines.ridge import RidgeClassifier
 from comc_utils.baselines.sgd import Sgd
 from comc_utils.baselines.sparc import Sparc
@@ -16,13 +19,16 @@ from comc_utils.baselines.tai_dpt import TaiDpt
 from comc_utils.baselines.zero_shot_clip import ZeroShotClip, zero_shot_scores
 
 __all__ = [
+    "ClassConcepts",
     "ClipDpt",
     "CoOp",
     "CoOpDpt",
     "ConSE",
     "DualCoOp",
+    "Evidence",
     "Fast0Tag",
     "LabelEM",
+    "Piaa",
     "PromptEnsemble",
     "Prototypes",
     "RidgeClassifier",
@@ -31,5 +37,9 @@ __all__ = [
     "TaiDpt",
     "ZeroShotClip",
     "clip_dpt_scores",
+    "criteria",
+    "inference_agreement",
+    "prototype_agreement",
+    "prototype_family",
     "zero_shot_scores",
 ]

@@ -76,7 +76,7 @@ class Trained:
         self,
         images: ImageEmbeddings | None = None,
         *,
-        normalisation: Normalisation = Normalisation.NONE,
+        normalisation: Normalisation | str = Normalisation.NONE,
         minus_class_means: bool = False,
     ) -> Float[np.ndarray, "n n_labels"]:
         """Score images.
@@ -85,8 +85,8 @@ class Trained:
         ----------
         images : ImageEmbeddings, optional
             The test images by default.
-        normalisation : Normalisation
-            Of the logits; NONE leaves the method to its authors' form.
+        normalisation : Normalisation or str
+            Of the logits, perhaps by its name, such as "softmax"; NONE leaves the method to its authors' form.
         minus_class_means : bool
             See `comparable_scores`: transductive; with folds, over the images of each.
 
@@ -98,8 +98,9 @@ class Trained:
         Raises
         ------
         CoMCError
-            Other images for a method with folds.
+            Other images for a method with folds, or an unknown normalisation.
         """
+        normalisation = Normalisation(normalisation)
         if images is not None and len(self.folds) > 1:
             raise CoMCError(
                 f"{self.method.name} has learned once for each of {len(self.folds)} folds of the test images; "

@@ -34,6 +34,8 @@ ALL_SHOTS = "all shots over none"
 ZERO_SHOT_OVER_PROMPTS = "zero-shot over learned prompts"
 NORMALISED_OVER_AS_IT_IS = "normalised over as it is"
 COMC_OVER_COMPARABLE = "CoMC over comparable"
+COMC_OVER_IN_KIND = "CoMC over in kind"
+"""CoMC with the same normalisation as the other method."""
 OTHERS_OVER_COMC = "others over CoMC"
 
 SEARCHED = ", searched rates"

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import partial
+from typing import NoReturn
 
 import torch
 from jaxtyping import Float
@@ -33,6 +35,10 @@ class Normalisation(str, Enum):
     SOFTMAX = "softmax"
 
     __str__ = str.__str__
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise CoMCError(f"There is no normalisation {value!r}; known: {', '.join(cls)}.")
 
 
 def normalise(scores: Float[Tensor, "*batch n_labels"], how: Normalisation) -> Float[Tensor, "*batch n_labels"]:
@@ -115,21 +121,32 @@ def comparable_scores(
     CoMCError
         As `normalise`.
     """
-    of_images, of_regions = _class_means(logits()) if minus_class_means else (None, None)
+    return pooled_scores(logits, partial(normalise, how=how), minus_class_means=minus_class_means)
 
-    def normalised(part: Tensor, means: Tensor | None) -> Tensor:
-        return normalise(part if means is None else part - means.to(part), how)
+
+def pooled_scores(
+    logits: Callable[[], LogitChunks],
+    step: Callable[[Float[Tensor, "*batch n_labels"]], Float[Tensor, "*batch n_labels"]],
+    *,
+    minus_class_means: bool = False,
+) -> Float[Tensor, "n n_labels"]:
+    """Do to the logits of each image, and of each region, what `step` does: otherwise `comparable_scores`."""
+    of_images, of_regions = class_means(logits()) if minus_class_means else (None, None)
+
+    def after(part: Tensor, means: Tensor | None) -> Tensor:
+        return step(part if means is None else part - means.to(part))
 
     scores = []
     for _, whole, regions in logits():
-        score = normalised(whole, of_images)
+        score = after(whole, of_images)
         if regions is not None:
-            score = (score + normalised(regions, of_regions).amax(dim=1)) / 2
+            score = (score + after(regions, of_regions).amax(dim=1)) / 2
         scores.append(score)
     return torch.cat(scores)
 
 
-def _class_means(chunks: LogitChunks) -> tuple[Float[Tensor, " n_labels"], Float[Tensor, " n_labels"] | None]:
+def class_means(chunks: LogitChunks) -> tuple[Float[Tensor, " n_labels"], Float[Tensor, " n_labels"] | None]:
+    """Average logits over images, and those of regions over all regions: [N] each, or None without regions."""
     sums, counts = [None, None], [0, 0]
     for _, *parts in chunks:
         for i, part in enumerate(parts):

@@ -287,7 +287,7 @@ class Method(ABC):
         Returns
         -------
         Method or None
-            None where nothing is learned.
+            None where nothing is learned, or what is learned has no such setting.
         """
         return None
 
