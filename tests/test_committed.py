@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from comc_utils.notebooks import times
 from comc_utils.notebooks.committed import compare_with_committed, differences, flatten
 from comc_utils.notebooks.run import NotebookError, reproduce
 
@@ -68,22 +69,36 @@ def test_an_equal_run_is_one_line(results):
 def test_what_differs_is_listed_with_its_size(results):
     here = METRICS | {
         "map": {"CoMC": 70.50, "Zero-shot CLIP": 65.00004, "TaI-DPT": 60.0},
-        "interval": [68.0],
+        "interval": [68.04],
         "seed": False,
         "kind": "ridge",
     }
     leave(results, "03_inference", here)
     leave(results, "05_new", {"map": 1.0})
     assert compare_with_committed(results, ["03_inference", "04_ablations", "05_new"]) == [
-        "3 of 8 metrics as committed, 3 beyond, 1 missing here, 1 new, 1 within 0.0001"
+        "2 of 8 metrics as committed, 3 beyond, 1 missing here, 1 new, 1 within 0.05, 1 within 0.0001"
         " (none are committed of 05_new)",
-        "  03_inference  map.CoMC: committed 70.25, here 70.5, difference +0.25",
         "  03_inference  seed: committed 0, here False",
         "  03_inference  kind: committed 'linear', here 'ridge'",
+        "  03_inference  map.CoMC: committed 70.25, here 70.5, difference +0.25",
         "  03_inference  interval.1: committed 72.5, missing here",
         "  03_inference  map.TaI-DPT: new, 60.0",
+        "  03_inference  interval.0: committed 68.0, here 68.04, difference +0.04",
         "  03_inference  map.Zero-shot CLIP: committed 65.0, here 65.00004, difference +4e-05",
     ]
+
+
+def test_another_kind_of_processor_is_named(results, monkeypatch):
+    """It rounds otherwise: who reads of differences is told so, and of equal metrics nothing."""
+    (results / "times.json").write_text(json.dumps({"vectors": "AVX2"}))
+    monkeypatch.setattr(times, "_processor", lambda: {"flags": "sse avx2 avx512f"})
+    assert compare_with_committed(results, ["03_inference"]) == ["7 of 7 metrics as committed"]
+    leave(results, "03_inference", METRICS | {"interval": [68.0, 72.51]})
+    head, why, _ = compare_with_committed(results, ["03_inference"])
+    assert head == "6 of 7 metrics as committed, 1 within 0.05"
+    assert "processor with AVX2, this one has AVX-512" in why
+    monkeypatch.setattr(times, "_processor", lambda: {"flags": "sse avx2"})
+    assert len(compare_with_committed(results, ["03_inference"])) == 2
 
 
 def test_a_long_list_is_cut_and_counted(results):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -123,12 +123,16 @@ def describe_machine() -> dict[str, Any]:
     Returns
     -------
     dict of str to object
-        ``cores``, ``machine``, ``processor``, ``memory_gb``, ``python`` and ``packages`` (version by name).
+        ``cores``, ``machine``, ``processor``, ``vectors`` (the widest vector instructions that matrix products
+        use: in another order sums are rounded otherwise), ``memory_gb``, ``python`` and ``packages`` (version
+        by name).
     """
+    processor = _processor()
     return {
         "cores": os.cpu_count(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor.get("model name") or platform.processor(),
+        "vectors": _vectors(processor.get("flags", "").split()),
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
         if hasattr(os, "sysconf")
         else None,
@@ -137,10 +141,16 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
-    """Name the processor as the system does; Linux tells it in a file alone."""
+def _processor() -> dict[str, str]:
+    """Read what Linux tells of the first core, in a file alone; nothing elsewhere."""
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
+        of_first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+        pairs = (line.partition(":") for line in of_first.splitlines())
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return {}
+
+
+def _vectors(flags: Collection[str]) -> str | None:
+    """Name the widest vector instructions among a processor's flags; None where none is known."""
+    known = {"avx512f": "AVX-512", "avx2": "AVX2"}
+    return next((name for flag, name in known.items() if flag in flags), None)
