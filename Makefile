@@ -1,20 +1,28 @@
 # Thin lines over the real commands; with conda, run the same commands in the environment instead.
 
 PROFILE ?= miniworld
+# Further words of a run: make reproduce ARGS="-p SEED=1"; DATA names the folder of a profile's data.
+ARGS ?=
+RUN = $(PYTHON) -m comc_utils reproduce --profile $(PROFILE) $(if $(DATA),--data '$(DATA)') $(ARGS)
 PYTHON = .venv/bin/python
 PYTEST = $(PYTHON) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 SOURCES = benchmarks comc_utils tests notebooks
 
-.PHONY: reproduce reproduce-all test test-all lint lab bench smoke-notebooks constraints
+.PHONY: reproduce reproduce-all try test test-all lint lab bench smoke-notebooks constraints
 
 # Run the notebooks in order and write results/$(PROFILE).
 reproduce: .venv/ready
-	$(PYTHON) -m comc_utils reproduce --profile $(PROFILE)
+	$(RUN)
+
+# A look at one notebook: a run of seconds, whose numbers say nothing.
+try: .venv/ready
+	$(RUN) --smoke --only 03
 
 # The second ResNet, too, and every search of a learning rate: results/miniworld-all.
 reproduce-all: .venv/ready
 	$(PYTHON) -m comc_utils reproduce --only 10 11 12 --results results/miniworld-all \
 	    -p SEARCH=True -p 'BACKBONES=["miniworld-RN-small", "miniworld-RN-large"]'
+	$(PYTHON) -m comc_utils reproduce --only 13 --results results/miniworld-all --backbone miniworld-RN-large
 
 # The checks, without what is slow and seldom breaks.
 test: lint

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from comc_utils import __version__
 from comc_utils.errors import CoMCError
@@ -337,6 +338,16 @@ def _language_model(arguments: argparse.Namespace) -> LanguageModel:
     )
 
 
+def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser) -> NoReturn:
+    """Stop at words that a command does not know, with the nearest that it knows."""
+    known = [word for action in parser._actions for word in action.option_strings]
+    near = [match for word in unknown for match in get_close_matches(word.partition("=")[0], known, 1)]
+    hint = f"; did you mean {near[0]}?" if near else f"; {parser.prog} --help lists what there is"
+    if any(word.startswith("--seed") for word in unknown) and "--parameter" in known:
+        hint = "; a seed is a parameter of the notebooks: -p SEED=1"
+    parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+
+
 COMMANDS = {
     "reproduce": Command(
         "run the notebooks side by side and write their results", _reproduce_arguments, _reproduce
@@ -390,8 +401,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=command.help, description=command.help)
         command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
-    parsed = parser.parse_args(arguments)
+        subparser.set_defaults(run=command.run, parser=subparser)
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        _refuse(unknown, parsed.parser)
+    del parsed.parser
     try:
         return parsed.run(parsed)
     except CoMCError as error:

@@ -186,3 +186,36 @@ def test_results_folder(monkeypatch, tmp_path):
     assert paths.results_dir("coco500") == REPOSITORY / "results" / "coco500"
     monkeypatch.setenv("COMC_RESULTS_DIR", str(tmp_path))
     assert paths.results_dir("coco500") == tmp_path / "coco500"
+
+
+def test_words_that_a_command_does_not_know_are_named_with_the_nearest(capsys):
+    for words, told in (
+        (["reproduce", "--smokey"], "unrecognized arguments: --smokey; did you mean --smoke?"),
+        (["reproduce", "--seed", "1"], "--seed 1; a seed is a parameter of the notebooks: -p SEED=1"),
+        (["download", "voc2007", "--to", "x", "--xyzzy"], "--xyzzy; comc_utils download --help lists"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 2
+        assert told in capsys.readouterr().err
+
+
+def test_without_what_it_needs_the_package_says_how_to_have_it(tmp_path):
+    """As where the system's Python runs it, in which nothing is installed."""
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", "import runpy, sys; sys.path.insert(0, sys.argv.pop(1));"
+         "runpy.run_module('comc_utils', run_name='__main__')", str(Path(__file__).parents[1]), "reproduce"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "does not have" in ended.stderr and "source .venv/bin/activate" in ended.stderr
+
+
+def test_data_in_another_layout_are_refused_before_a_notebook_starts(capsys, tmp_path):
+    for profile, told in (("voc2007", "VOC2007 is not in"), ("coco500", "features_clip.npy is missing")):
+        results = tmp_path / profile
+        assert (
+            main(["reproduce", "--profile", profile, "--data", str(tmp_path), "--results", str(results)]) == 2
+        )
+        said = capsys.readouterr()
+        assert told in said.err and "starts" not in said.out and "Results" not in said.out

@@ -138,9 +138,9 @@ def test_only_runs_what_is_named_and_keeps_the_other_run_times(write_notebook, f
     [
         ({"SEDE": 1}, r"takes a parameter SEDE; the known ones are: ALPHA, SEED\."),
         ({"SMOKE": True}, "Parameter SMOKE is set by --smoke"),
-        ({"SEED": "one"}, "SEED of notebook 01 takes a int such as 0, not 'one'"),
-        ({"SEED": "True"}, "SEED of notebook 01 takes a int such as 0, not True"),
-        ({"ALPHA": "[0.5]"}, r"ALPHA of notebook 01 takes a float such as 0.7, not \[0.5\]"),
+        ({"SEED": "one"}, "SEED of notebook 01 takes a value such as 0 \\(int\\), not 'one'"),
+        ({"SEED": "True"}, "SEED of notebook 01 takes a value such as 0 \\(int\\), not True"),
+        ({"ALPHA": "[0.5]"}, r"ALPHA of notebook 01 takes a value such as 0.7 \(float\), not \[0.5\]"),
     ],
 )
 def test_wrong_parameter_is_refused_before_anything_runs(write_notebook, folders, parameters, message):

@@ -69,7 +69,7 @@ def begin(notebook: str, parameters: Mapping[str, Any]) -> Outputs:
     folder = Path(parameters.get("RESULTS") or _default_folder(notebook, profile, parameters))
     write_manifest(folder, notebook, Manifest(_settings(parameters)))
     forget_times(folder, notebook)
-    return Outputs(folder, notebook)
+    return Outputs(folder, notebook, smoke=bool(parameters.get("SMOKE")))
 
 
 def _default_folder(notebook: str, profile: str, parameters: Mapping[str, Any]) -> Path:

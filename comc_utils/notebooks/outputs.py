@@ -41,10 +41,13 @@ class Outputs:
         The profile's results folder.
     notebook : str
         The notebook's name, for example ``03_inference``; names of tables and figures begin with its number.
+    smoke : bool
+        Whether it runs on little data, so that its answer says nothing.
     """
 
     folder: Path
     notebook: str
+    smoke: bool = False
 
     def table(
         self,
@@ -135,6 +138,8 @@ class Outputs:
         """
         from IPython.display import Markdown
 
+        if self.smoke:
+            text = f"*A smoke run, on little data and text: its numbers say nothing of the method.* {text}"
         self._note("answer", [], text)
         return Markdown(f"**Answer.** {text}")
 

@@ -237,7 +237,7 @@ def _fit(name: str, value: Any, example: Any, notebook: str) -> Any:
         value = float(value)
     if example is not None and type(value) is not type(example):
         raise CoMCError(
-            f"Parameter {name} of notebook {notebook} takes a {type(example).__name__} such as "
-            f"{example!r}, not {value!r}."
+            f"Parameter {name}{f' of notebook {notebook}' if notebook else ''} takes a value such as "
+            f"{example!r} ({type(example).__name__}), not {value!r}."
         )
     return value

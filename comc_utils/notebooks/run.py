@@ -114,7 +114,8 @@ def reproduce(
     )
     started = time.monotonic()
     run = _Run(plan, min(jobs or _usable_cores(), len(plan.notebooks)), record_times)
-    run.machine |= _towers(profile, options or {})
+    # Other notebooks than the repository's may want other data.
+    run.machine |= _looked_at(profile, data, options or {}, images=notebooks is None)
     plan.output.mkdir(parents=True, exist_ok=True)
     print(f"Profile {profile}, notebooks from {readable(plan.folder)}", flush=True)
     independent, readers = plan.groups()
@@ -125,9 +126,12 @@ def reproduce(
     run.group(readers, again=again or record_times)
     run.record()
     say("total", duration(time.monotonic() - started))
-    for line in compare_with_committed(plan.output, sorted(run.seconds)):
+    if run.seconds:
+        print(f"To read: {readable(_to_read(plan.output, min(run.seconds)))}")
+    for line in [] if smoke else compare_with_committed(plan.output, sorted(run.seconds)):
         print(line)
-    print(f"Results: {readable(plan.output)}", flush=True)
+    if run.seconds:
+        print(f"Results: {readable(plan.output)}", flush=True)
     if run.failures:
         head = f"{len(run.failures)} notebooks failed.\n" if len(run.failures) > 1 else ""
         raise NotebookError(head + "\n".join(sorted(run.failures)))
@@ -192,15 +196,29 @@ class _Run:
             record_run(self.plan.output, self.seconds, self.machine, reference=self.reference)
 
 
-def _towers(profile: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Look once at weights that the user brings, rather than notebook after notebook."""
-    about = get_profile(profile)
-    if about.images != "files":
+def _looked_at(
+    profile: str, data: str | os.PathLike[str] | None, options: Mapping[str, Any], *, images: bool
+) -> dict[str, Any]:
+    """Look once at data and weights that the user brings, rather than notebook after notebook."""
+    about, given = get_profile(profile), ExperimentOptions.of(options)
+    if about.images == "drawn":
         return {}
-    # Not at the top: it brings torch.
+    # Not at the top: they bring torch.
+    from comc_utils.sources import load_experiment
     from comc_utils.sources.backbones import describe_backbones
 
-    return {"backbones": describe_backbones(about, ExperimentOptions.of(options))}
+    of_files = about.images == "files"
+    described = {"backbones": describe_backbones(about, given)} if of_files else {}
+    if images:
+        few = {"limit": 1} if of_files and given.limit is None else {}
+        _ = load_experiment(profile, data=data, **{**vars(given), **few}).images
+    return described
+
+
+def _to_read(output: Path, notebook: str) -> Path:
+    """Choose where a reader begins: the report of all notebooks, or what one notebook left."""
+    report = output / "report.html"
+    return report if report.exists() else output / "notebooks" / f"{notebook}.ipynb"
 
 
 def _usable_cores() -> int:
