@@ -60,7 +60,7 @@ def test_an_answer_holds_numbers_of_its_run(profile, notebook):
         of_run = metrics["map"]["CoMC"]["0"]
     else:
         maps = metrics["map" if notebook == "11_rivals" else "map of unseen classes"]
-        (of_run,) = [value for name, value in maps.items() if name.endswith(", CoMC, default")]
+        of_run = next(value for name, value in maps.items() if name.endswith(", CoMC, default"))
     assert f"{of_run:.1f} %" in text
     assert "nan" not in text
 

@@ -14,6 +14,7 @@ from comc_utils.evaluation.claims import CLAIMS, MARGIN, Claim, Verdict, judge
 from comc_utils.evaluation.comparison import Comparison
 from comc_utils.evaluation.groups import is_known
 from comc_utils.evaluation.rules import NoEvidenceError
+from comc_utils.notebooks import answers
 
 CLAIM = {claim.identifier: claim for claim in CLAIMS}
 SHOTS = ("1 over 0", "2 over 1", "4 over 2", "8 over 4", "16 over 8")
@@ -436,3 +437,17 @@ def test_each_claim_is_a_sentence_with_a_place_in_the_paper_and_a_test(claim: Cl
 def test_identifiers_are_unique_and_none_is_forgotten():
     assert len(CLAIM) == len(CLAIMS)
     assert set(CLAIM) == set(RESTS_ON)
+
+
+def test_claims_that_hold_only_as_the_paper_measures_them_are_told():
+    metrics = metrics_in_which_all_hold()
+    judged = {claim: judge(claim, metrics) for claim in CLAIMS}
+    assert answers.only_as_measured(judged) == {} and "otherwise" not in answers.report(judged)
+    comparisons = metrics["04_ablations"]["comparisons"]
+    comparisons["mapping adds, paper"] = {"without local": comparison(-1.2)}
+    comparisons["local adds, paper"] = {"with mapping": comparison(1.2)}
+    judged = {claim: judge(claim, metrics) for claim in CLAIMS}
+    claim = CLAIM["mapping-helps-without-local"]
+    assert answers.only_as_measured(judged) == {claim: {"With the paper's preset": Verdict.FAILS}}
+    assert "Of those that hold, 1 would not when measured otherwise: " in answers.report(judged)
+    assert f"“{claim.statement.rstrip('.')}” (with the paper's preset: fails)." in answers.report(judged)

@@ -32,6 +32,9 @@ def made_up(*, raw: float = 5.0, softmax: float = -1.0, centred: float = -1.0, o
             "CoMC, as it is": 50.0, "CoMC, softmax": 50.1, "Prototypes, as it is": 50 + others,
         },
         "share of variance by image": {"Zero-shot CLIP": 61.2, "CoMC": 3.4},
+        "chosen": {"settings": "centred, nearness 0.3", "of": 80, "map": 51.0, "best by labels": 53.5},
+        "criteria": {},
+        "inference": {"alpha without a label": 48.0, "as the profile has them": 50.0},
         "comparisons": {
             groups.NORMALISED_OVER_AS_IT_IS: {
                 "Zero-shot CLIP, softmax": above(raw - softmax),
@@ -39,6 +42,7 @@ def made_up(*, raw: float = 5.0, softmax: float = -1.0, centred: float = -1.0, o
                 "CoMC, softmax": above(0.1),
             },
             groups.COMC_OVER_COMPARABLE: {f"Zero-shot CLIP, {how}": above(lead) for how, lead in over.items()},
+            groups.COMC_OVER_IN_KIND: {"Zero-shot CLIP, softmax": above(softmax + 0.25)},
             groups.OTHERS_OVER_COMC: {"Prototypes": above(others)},
         },
     }  # fmt: skip
@@ -87,6 +91,34 @@ def test_the_other_preset_meets_the_best_that_learns_nothing():
     assert "With the paper's preset CoMC has 52.5 %, below it (-1.00 points [-1.50, -0.50])." in answer
 
 
+def test_comc_meets_the_others_in_kind():
+    over = "CoMC's own scores, too, its lead is -0.75 points [-1.25, -0.25] over Zero-shot CLIP"
+    metrics = made_up()
+    assert f"{over}." in answers.comparable_scores(metrics)
+    metrics["comparisons"][groups.COMC_OVER_IN_KIND]["CLIP-DPT, softmax"] = above(2.0)
+    assert f"{over} and +2.00 points [1.50, 2.50] over CLIP-DPT." in answers.comparable_scores(metrics)
+
+
+def test_what_a_choice_without_labels_is_worth():
+    metrics = made_up()
+    answer = answers.comparable_scores(metrics)
+    assert "Of 80 settings" in answer and "(centred, nearness 0.3) has 51.0 %, 2.50 below the best" in answer
+    assert "known drawings" not in answer
+    assert "alpha would give CoMC 48.0 %, where the profile's gives 50.0 %" in answer
+    metrics["criteria"] = {"low entropy": -0.3, "specific agreement of halves": 0.5}
+    answer = answers.comparable_scores(metrics)
+    assert "best is the specific agreement of halves (rank correlation 0.50); the others reach -0.30" in answer
+
+
+def test_settings_are_drawn_with_the_chosen_and_the_best():
+    frame = pd.DataFrame({"specific": [0.1, 0.3, 0.2], "mAP": [50.0, 51.0, 52.0]})
+    figure = figures.settings_without_labels(frame.assign(regions=[False, True, True], nearness=True))
+    *_, chosen, best = figure.axes[0].collections
+    assert chosen.get_offsets().tolist() == [[0.3, 51.0]] and best.get_offsets().tolist() == [[0.2, 52.0]]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[-2:] == ["chosen without a label", "best by the labels"]
+
+
 def test_what_is_below_comc_is_called_so():
     answer = answers.comparable_scores(made_up(others=-2.0))
     assert "Prototypes has 48.0 %, below CoMC (-2.00 points" in answer
@@ -113,7 +145,7 @@ def test_images_with_the_class_stand_out():
     )
     figure = figures.shift_of_images(frame, "cat", (40.0, 60.0))
     assert [axis.get_title() for axis in figure.axes] == [
-        "cosine as it is: AP 40.0 %", "minus the image's mean: AP 60.0 %",
+        "as it is: AP 40.0 %", "minus the image's mean: AP 60.0 %",
     ]  # fmt: skip
     assert [len(points.get_offsets()) for points in figure.axes[0].collections] == [4, 2]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["without cat", "with cat"]

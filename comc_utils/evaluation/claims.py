@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from comc_utils.errors import CoMCError
@@ -32,6 +32,7 @@ __all__ = ["CLAIMS", "MARGIN", "Claim", "Judgement", "Metrics", "Verdict", "judg
 # profile's own, on other images, or with another backbone. It is told, and decides nothing, unless a rule
 # names it, as those of rivals do with the learning rates that were searched for them here.
 _HOW = {PAPER_PRESET: "With the paper's preset", EQUAL_STEPS: "With equal steps"}
+_COMPARABLY = "Where the other's scores can be compared between images, too"
 # Chance, in percent, that a 95 % interval lies wholly on one given wrong side.
 _ONE_SIDED = 2.5
 
@@ -56,6 +57,9 @@ class Judgement:
     comparable : Verdict or None
         The second verdict, against the other method in its comparable form; None where nobody asks for one, or
         the notebook that gives it has not run.
+    otherwise : mapping of str to Verdict
+        What becomes of the claim measured in other ways, the second verdict among them, by how in words. They
+        decide nothing.
     """
 
     verdict: Verdict
@@ -63,6 +67,7 @@ class Judgement:
     reason: str
     notes: tuple[str, ...] = ()
     comparable: Verdict | None = None
+    otherwise: Mapping[str, Verdict] = field(default_factory=dict)
 
     @property
     def evidence(self) -> str:
@@ -108,12 +113,19 @@ def judge(claim: Claim, metrics: Metrics) -> Judgement:
             ) from None
         return Judgement(Verdict.NOT_TESTABLE, (), str(missing))
     verdict = _together(findings)
-    notes = (*_chance_of_false_alarm(verdict, findings), *_measured_otherwise(rule, values))
+    others = _measured_otherwise(rule, values)
     second = _against_comparable(claim, metrics)
     if second:
-        numbers = f"{_together(second).value} ({_listed(second)})"
-        notes = (*notes, f"Where the other's scores can be compared between images, too: {numbers}.")
-    return Judgement(verdict, findings, _reason(findings), notes, _together(second) if second else None)
+        others[_COMPARABLY] = second
+    told = (f"{how}: {_together(of).value} ({_listed(of)})." for how, of in others.items())
+    return Judgement(
+        verdict,
+        findings,
+        _reason(findings),
+        (*_chance_of_false_alarm(verdict, findings), *told),
+        _together(second) if second else None,
+        {how: _together(of) for how, of in others.items()},
+    )
 
 
 def _against_comparable(claim: Claim, metrics: Metrics) -> tuple[Finding, ...]:
@@ -164,16 +176,14 @@ def _chance_of_false_alarm(verdict: Verdict, findings: Sequence[Finding]) -> tup
     return (f"With {len(findings)} numbers, up to {chance:g} % of true claims would fail by chance.",)
 
 
-def _measured_otherwise(rule: Rule, values: Mapping[str, Any]) -> tuple[str, ...]:
+def _measured_otherwise(rule: Rule, values: Mapping[str, Any]) -> dict[str, tuple[Finding, ...]]:
     groups = values.get("comparisons", {})
     endings = dict.fromkeys(group[group.index(", ") :] for group in groups if ", " in group)
-    notes = []
+    found = {}
     for ending in endings:
         with suppress(NoEvidenceError):
-            findings = rule.findings(values, ending)
-            how = _HOW.get(ending, f"On {ending[2:]}")
-            notes.append(f"{how}: {_together(findings).value} ({_listed(findings)}).")
-    return tuple(notes)
+            found[_HOW.get(ending, f"On {ending[2:]}")] = rule.findings(values, ending)
+    return found
 
 
 def _listed(findings: Sequence[Finding]) -> str:

@@ -8,7 +8,7 @@ from comc_utils.notebooks.answers.comparable import comparable_scores
 from comc_utils.notebooks.answers.first_steps import data_generation, inference, miniworld, training
 from comc_utils.notebooks.answers.methods import few_shot, rivals, seen_and_unseen
 from comc_utils.notebooks.answers.text_and_towers import backbones, data_size, language_models
-from comc_utils.notebooks.answers.verdicts import report
+from comc_utils.notebooks.answers.verdicts import only_as_measured, report
 
 __all__ = [
     "ablations",
@@ -22,6 +22,7 @@ __all__ = [
     "language_models",
     "miniworld",
     "modality_gap",
+    "only_as_measured",
     "report",
     "rivals",
     "seen_and_unseen",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from comc_utils.evaluation import groups
 from comc_utils.evaluation.comparison import Comparison
@@ -37,10 +38,12 @@ def comparable_scores(metrics: Metrics) -> str:
         f"{percent(maps[f'{_ZERO_SHOT}, as it is'])}; with a softmax over classes, which learns nothing and needs no "
         f"choice, {percent(maps[f'{_ZERO_SHOT}, softmax'])}; CoMC has {percent(maps['CoMC, as it is'])}.",
         _left_of_the_lead(over),
+        _in_kind(comparisons[groups.COMC_OVER_IN_KIND]),
         _other_preset(comparisons, maps),
         _worth(comparisons[groups.NORMALISED_OVER_AS_IT_IS]),
         _shares(metrics["share of variance by image"]),
         _transductive(comparisons[groups.OTHERS_OVER_COMC], maps),
+        _without_labels(metrics["chosen"], metrics["criteria"], metrics["inference"]),
     ]
     return " ".join(filter(None, said))
 
@@ -61,9 +64,38 @@ def _left_of_the_lead(over: Mapping[str, Comparison]) -> str:
         if f"{method}, softmax" in over:
             forms = [f"{points(over[f'{method}, {how}'])} {words}" for how, words in _FORMS.items()]
             said.append(f"over {method} {listed(forms)}")
-    text = f"CoMC's lead is {'; '.join(said)}."
+    text = f"With the first seed CoMC's lead is {'; '.join(said)}."
     softmax, centred = (side(over[f"{_ZERO_SHOT}, {how}"]) for how in _COMPARABLE)
     return text if softmax is centred else f"{text} The two forms disagree on zero-shot CLIP."
+
+
+def _in_kind(over: Mapping[str, Comparison]) -> str:
+    """CoMC minus the same methods, with the same done to its own scores."""
+    said = [
+        f"{points(over[f'{method}, softmax'])} over {method}"
+        for method in (_ZERO_SHOT, _WITH_REGIONS)
+        if f"{method}, softmax" in over
+    ]
+    return f"With a softmax over CoMC's own scores, too, its lead is {listed(said)}."
+
+
+def _without_labels(
+    chosen: Mapping[str, Any], criteria: Mapping[str, float], inference: Mapping[str, float]
+) -> str:
+    """What a choice without labels comes to."""
+    below = chosen["best by labels"] - chosen["map"]
+    said = (
+        f"Of {chosen['of']} settings of Prototypes the one that was chosen without a label ({chosen['settings']}) has "
+        f"{percent(chosen['map'])}, {below:.2f} below the best by the labels."
+    )
+    if criteria:
+        best = max(criteria, key=criteria.__getitem__)
+        said += (
+            f" On known drawings the criterion that orders settings best is the {best} (rank correlation "
+            f"{criteria[best]:.2f}); the others reach {max(r for name, r in criteria.items() if name != best):.2f} at most."
+        )
+    by_choice, own = inference["alpha without a label"], inference["as the profile has them"]
+    return f"{said} By the same criterion alpha would give CoMC {percent(by_choice)}, where the profile's gives {percent(own)}."
 
 
 def _other_preset(comparisons: Mapping[str, Mapping[str, Comparison]], maps: Mapping[str, float]) -> str:

@@ -21,7 +21,7 @@ def report(judgements: Mapping[Claim, Judgement]) -> str:
     counts = [f"**{len(of)} {_COUNTED[v][len(of) > 1]}**" for v, of in claims.items() if of]
     failing = "; ".join(f"“{claim.statement.rstrip('.')}”" for claim in claims[Verdict.FAILS])
     against = f"What fails: {failing}." if failing else "None fails."
-    text = f"Of the paper's {len(judgements)} claims, {listed(counts)} here. {against}"
+    text = f"Of the paper's {len(judgements)} claims, {listed(counts)} here. {against}{_only_so(judgements)}"
     second = [
         f"“{claim.statement.rstrip('.')}” {_COUNTED[j.comparable][0]}"
         for claim, j in judgements.items()
@@ -32,3 +32,25 @@ def report(judgements: Mapping[Claim, Judgement]) -> str:
     return (
         f"{text} Against baselines whose scores can be compared between images (notebook 13), {listed(second)}."
     )
+
+
+def only_as_measured(judgements: Mapping[Claim, Judgement]) -> dict[Claim, dict[str, Verdict]]:
+    """Find the claims that hold, but not when measured otherwise: how, and what becomes of them then."""
+    found = {
+        claim: {how: verdict for how, verdict in judgement.otherwise.items() if verdict is not Verdict.HOLDS}
+        for claim, judgement in judgements.items()
+        if judgement.verdict is Verdict.HOLDS
+    }
+    return {claim: others for claim, others in found.items() if others}
+
+
+def _only_so(judgements: Mapping[Claim, Judgement]) -> str:
+    found = only_as_measured(judgements)
+    if not found:
+        return ""
+    told = {
+        claim: "; ".join(f"{how[:1].lower()}{how[1:]}: {verdict.value}" for how, verdict in others.items())
+        for claim, others in found.items()
+    }
+    parts = [f"“{claim.statement.rstrip('.')}” ({others})" for claim, others in told.items()]
+    return f" Of those that hold, {len(found)} would not when measured otherwise: {'; '.join(parts)}."

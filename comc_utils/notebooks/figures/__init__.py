@@ -2,7 +2,7 @@
 
 from comc_utils.notebooks.figures import palette
 from comc_utils.notebooks.figures.ablations import alpha_and_tau, alpha_by_preset, parts, switches
-from comc_utils.notebooks.figures.comparable import by_normalisation, shift_of_images
+from comc_utils.notebooks.figures.comparable import by_normalisation, settings_without_labels, shift_of_images
 from comc_utils.notebooks.figures.forest import forest_plot
 from comc_utils.notebooks.figures.gap import before_and_after, gap_along_alpha, layout_grid, layout_points
 from comc_utils.notebooks.figures.inference import (
@@ -43,6 +43,7 @@ __all__ = [
     "palette",
     "parts",
     "scene_rows",
+    "settings_without_labels",
     "shift_of_images",
     "sizes",
     "spread_labels",

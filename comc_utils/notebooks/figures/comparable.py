@@ -38,7 +38,7 @@ def shift_of_images(frame: pd.DataFrame, name: str, precision: tuple[float, floa
     matplotlib.figure.Figure
     """
     figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharex=True)
-    titles = ("cosine as it is", "minus the image's mean")
+    titles = ("as it is", "minus the image's mean")
     for axis, column, title, ap in zip(axes, ("as it is", "centred"), titles, precision, strict=True):
         for there, colour, label in ((False, MUTED, f"without {name}"), (True, ACCENT, f"with {name}")):
             rows = frame[frame.there == there]
@@ -46,7 +46,7 @@ def shift_of_images(frame: pd.DataFrame, name: str, precision: tuple[float, floa
             axis.scatter(rows["mean"], rows[column], s=size, color=colour, alpha=opacity, lw=0, label=label)
         axis.set_title(f"{title}: AP {ap:.1f} %", fontsize=9)
         axis.set_xlabel("the image's mean over all classes", fontsize=9)
-    axes[0].set_ylabel(f"score of {name}", fontsize=9)
+    axes[0].set_ylabel(f"{name}: cosine / temperature", fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
     return figure
@@ -93,4 +93,33 @@ def by_normalisation(table: pd.DataFrame) -> Figure:
     handles.append(Line2D([], [], ls="", ms=5, label="looks at all images", **_OTHERS))
     handles.append(Line2D([], [], color=MUTED, lw=1.2, label="95 % interval over images"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7.5, handletextpad=0.2)
+    return figure
+
+
+def settings_without_labels(frame: pd.DataFrame) -> Figure:
+    """Draw what settings' two halves agree on, over which no label has a say, beside their mAP.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        A row a setting: "specific" (agreement), "mAP" (percent), "regions" (whether they count), "nearness"
+        (whether prototypes count).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 3.6))
+    for (regions, nearness), rows in frame.groupby(["regions", "nearness"]):
+        looks = {"color": ACCENT if regions else MUTED, "marker": "o" if nearness else "s", "lw": 0}
+        words = (
+            "with regions" if regions else "whole image",
+            "with prototypes" if nearness else "without prototypes",
+        )
+        axis.scatter(rows["specific"], rows["mAP"], s=18, alpha=0.7, label=", ".join(words), **looks)
+    chosen, best = frame.loc[frame["specific"].idxmax()], frame.loc[frame["mAP"].idxmax()]
+    for row, word, looks in ((chosen, "chosen without a label", MAIN), (best, "best by the labels", "black")):
+        axis.scatter(row["specific"], row["mAP"], s=110, facecolor="none", edgecolor=looks, lw=1.6, label=word)
+    axis.set(xlabel="specific agreement of two halves of the embedding", ylabel="mAP (%)")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7.5, handletextpad=0.2)
     return figure
