@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import list_messages
 import pytest
 
 from comc_utils.cli import COMMANDS
@@ -80,7 +81,7 @@ KINDS = {
     "option": (r"(?<![\w-])(--[a-z][a-z-]+)", lambda: set().union(*map(options, COMMANDS)), 40),
     "command": (r"python -m comc_utils ([a-z][a-z-]*)", lambda: set(COMMANDS), 4),
     "target of make": (
-        r"\bmake ((?:re|lint|lab|bench|test|smoke|constr)[a-z-]*)",
+        r"\bmake ((?:re|lint|lab|bench|test|try|smoke|constr)[a-z-]*)",
         lambda: set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)),
         0,
     ),
@@ -107,3 +108,10 @@ def test_options_of_a_command_named_in_full_are_its_own() -> None:
         for command, rest in re.findall(r"python -m comc_utils ([a-z-]+)((?: [A-Za-z-]+)*)", text):
             wrong = set(re.findall(r"--[a-z-]+", rest)) - options(command) - {"--help"}
             assert not wrong, f"{place}: {command} has no {', '.join(wrong)}"
+
+
+def test_the_page_of_messages_is_what_the_code_says() -> None:
+    assert list_messages.PAGE.read_text(encoding="utf-8") == list_messages.page(), (
+        "run python tests/list_messages.py"
+    )
+    assert len(list(list_messages.messages())) > 200

@@ -150,3 +150,9 @@ def test_a_damaged_file_is_named(folder):
     (folder / "miniworld.json").write_text('{"11_rivals": {', encoding="utf-8")
     with pytest.raises(CoMCError, match="miniworld.json are damaged .* SEARCH=True"):
         rates.searched_rates(experiment(), "11_rivals", METHODS, Search(), search=False)
+
+
+def test_methods_that_do_best_at_an_end_are_named():
+    by_rate = pd.DataFrame([[1, 2, 3.0], [1, 3, 2.0], [4, 3, 2.0]], ["up", "middle", "down"], [0.1, 1.0, 10.0])
+    assert rates.at_an_end(by_rate).endswith("may lie beyond: up, down.")
+    assert rates.at_an_end(by_rate.loc[["middle"]]).startswith("No method")

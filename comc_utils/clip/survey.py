@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import open_clip
 import torch
@@ -76,8 +77,16 @@ def as_markdown(models: Iterable[Surveyed]) -> str:
     -------
     str
     """
-    head = "| name | image tower | million parameters | regions | fetched beside the weights |"
-    lines = [head, "|---|---|---:|---|---|"]
+    lines = [
+        "# Models of open_clip",
+        "",
+        "What `python -m comc_utils backbones` finds in open_clip "
+        f"{version('open_clip_torch')}, towers built without weights. A model without regions runs with the "
+        "global half of the method.",
+        "",
+        "| name | image tower | million parameters | regions | fetched beside the weights |",
+        "|---|---|---:|---|---|",
+    ]
     for model in models:
         regions = f"no: {model.why_no_regions}" if model.why_no_regions else "yes"
         lines.append(f"| {model.name} | {model.tower} | {model.millions:,.1f} | {regions} | {model.fetches} |")

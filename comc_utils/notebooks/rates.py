@@ -72,6 +72,26 @@ def searched_rates(
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(factors), dtype=float)
 
 
+def at_an_end(by_rate: pd.DataFrame) -> str:
+    """Say which methods do best at the lowest or highest factor: better ones may lie beyond.
+
+    Parameters
+    ----------
+    by_rate : pandas.DataFrame
+        As `searched_rates` gives it.
+
+    Returns
+    -------
+    str
+        A sentence.
+    """
+    best, ends = by_rate.idxmax(axis=1), (by_rate.columns.min(), by_rate.columns.max())
+    names = [name for name, factor in best.items() if factor in ends]
+    if not names:
+        return "No method does best at an end of the range of rates."
+    return f"Best at an end of the range, so that a better rate may lie beyond: {', '.join(names)}."
+
+
 def at_both_rates(
     methods: Iterable[Method], best: Mapping[str, float], *, without: str = "default"
 ) -> dict[tuple[str, str], Method]:
