@@ -238,6 +238,7 @@ def test_gives_what_it_gave_before(path, smoke_results):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # all notebooks, one after the other
 def test_smoke_runs_give_what_they_gave_before_to_nbval(tmp_path):
     # Copied, since the runs write ../results/miniworld.
     shutil.copytree(SMOKE_NOTEBOOKS, tmp_path / "notebooks")

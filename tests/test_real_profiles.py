@@ -16,7 +16,7 @@ from comc_utils.clip import load_clip
 from comc_utils.notebooks.run import reproduce
 from comc_utils.sentences.labels import COCO
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # they embed photos with real towers
 
 LIMIT = 30
 BACKBONE = "RN50-quickgelu"
