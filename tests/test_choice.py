@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from test_experiment import tiny
 from test_transductive import unit_rows
 
 from comc_utils.baselines import criteria as all_criteria
@@ -22,6 +23,7 @@ from comc_utils.baselines.prototypes import Evidence, Prototypes
 from comc_utils.baselines.run import Trained
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.evaluation import agreement as criteria
+from comc_utils.experiment import Experiment
 from comc_utils.method.classifier import LinearClassifier
 from comc_utils.method.comc import CoMC, FusedClassifier
 from comc_utils.method.presets import RELEASED
@@ -171,3 +173,21 @@ def test_alpha_and_tau_are_measured_on_halves_of_the_classifier(images, n_folds)
             pair.append(scores)
         wanted += criteria.agreement(*pair)
     np.testing.assert_allclose(found.iloc[3][["plain", "specific"]].astype(float), wanted / 3, atol=1e-6)
+
+
+def test_no_label_is_asked_for(tmp_path, monkeypatch):
+    """Settings are chosen on images whose labels cannot be had."""
+    experiment = tiny(tmp_path, smoke=True)
+    images, prompts, trained = experiment.image_embeddings, experiment.label_embeddings, experiment.fit()
+
+    def locked(_self):
+        raise AssertionError("labels were asked for")
+
+    monkeypatch.setattr(Experiment, "image_labels", property(locked))
+    monkeypatch.setattr(type(experiment), "images", property(locked))
+    family = prototype_family(regions=True)[::40]
+    found = prototype_agreement(family, images, prompts, tau=experiment.tau, seed=0)
+    assert found["specific"].notna().all()
+    assert inference_agreement(trained, [0.5], [experiment.tau], seed=0)["specific"].notna().all()
+    with pytest.raises(AssertionError, match="labels were asked for"):
+        _ = experiment.image_labels
