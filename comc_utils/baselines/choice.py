@@ -26,6 +26,8 @@ from comc_utils.method.normalise import Normalisation
 
 SPLITS = 3
 """Random halvings over which agreement is averaged."""
+_WEIGHTS = (0.0, 0.15, 0.3, 0.5, 0.7)
+_SMOOTHINGS = (0.0, 0.2)
 _UNIT = 2**0.5
 """Times half of a unit vector's coordinates: of length 1 on average."""
 
@@ -47,10 +49,6 @@ def prototype_family(*, regions: bool, name: str = "Prototypes") -> list[Prototy
     """
     grid = product(Normalisation, (False, True), (False, True) if regions else (False,), _WEIGHTS, _SMOOTHINGS)
     return [Prototypes(*settings, name=name) for settings in grid]
-
-
-_WEIGHTS = (0.0, 0.15, 0.3, 0.5, 0.7)
-_SMOOTHINGS = (0.0, 0.2)
 
 
 def prototype_agreement(

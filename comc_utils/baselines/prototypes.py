@@ -186,7 +186,6 @@ class Evidence:
         means = class_means(self._logits(regions)()) if by_means else (None, None)
         shares = []  # n x N, of the images; those of regions are made anew for each pass
         of_regions = None
-        centre = self._centre if regions else None
         for rows, *parts in self._logits(regions)():
             whole, local = (
                 None if part is None else (part if m is None else part - m.to(part)).softmax(dim=-1)
@@ -194,14 +193,14 @@ class Evidence:
             )
             shares.append(whole)
             if local is not None:
-                u = self._region_directions(rows, centre)
+                u = self._region_directions(rows)
                 sums = local.flatten(0, 1).T @ u.flatten(0, 1)
                 of_regions = sums if of_regions is None else of_regions + sums
         near = self._near(self.directions, torch.cat(shares).T @ self.directions)
         if of_regions is None:
             return near
         highest = [
-            (self._region_directions(rows, centre) @ normalize(of_regions, dim=1).T).amax(dim=1)
+            (self._region_directions(rows) @ normalize(of_regions, dim=1).T).amax(dim=1)
             for rows in _chunks(len(self.images))
         ]
         return (near + standardise(torch.cat(highest), dim=0)) / 2
@@ -219,8 +218,8 @@ class Evidence:
     def _regions(self, rows: slice) -> Float[Tensor, "m k d"]:
         return self.images.local[rows].to(self.prompts)  # half-precision ones come from shards
 
-    def _region_directions(self, rows: slice, centre: Tensor) -> Float[Tensor, "m k d"]:
-        return normalize(self._regions(rows) - centre, dim=-1)
+    def _region_directions(self, rows: slice) -> Float[Tensor, "m k d"]:
+        return normalize(self._regions(rows) - self._centre, dim=-1)
 
 
 def _chunks(n: int) -> Iterator[slice]:

@@ -54,9 +54,6 @@ class Judgement:
     notes : tuple of str
         What else is to be known: another preset, backbone or other images, how likely a failure is by chance,
         the second verdict.
-    comparable : Verdict or None
-        The second verdict, against the other method in its comparable form; None where nobody asks for one, or
-        the notebook that gives it has not run.
     otherwise : mapping of str to Verdict
         What becomes of the claim measured in other ways, the second verdict among them, by how in words. They
         decide nothing.
@@ -66,8 +63,15 @@ class Judgement:
     findings: tuple[Finding, ...]
     reason: str
     notes: tuple[str, ...] = ()
-    comparable: Verdict | None = None
     otherwise: Mapping[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def comparable(self) -> Verdict | None:
+        """The second verdict, against the other method in its comparable form.
+
+        None where nobody asks for one, or the notebook that gives it has not run.
+        """
+        return self.otherwise.get(_COMPARABLY)
 
     @property
     def evidence(self) -> str:
@@ -123,7 +127,6 @@ def judge(claim: Claim, metrics: Metrics) -> Judgement:
         findings,
         _reason(findings),
         (*_chance_of_false_alarm(verdict, findings), *told),
-        _together(second) if second else None,
         {how: _together(of) for how, of in others.items()},
     )
 
