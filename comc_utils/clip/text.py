@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 from torch import Tensor, nn
@@ -177,10 +177,10 @@ def features_after(
     before = prefix + positions[:n_before]  # (C, P, width)
     after = suffix + positions[n_before : n_before + length]
     after = after.expand(n_prefixes, *after.shape)  # (C, N, L, width)
-    mask = torch.ones(length, n_before + length, dtype=torch.bool, device=after.device)
-    mask = mask.tril(n_before)
-    for block in tower.transformer.resblocks:
-        before, after = _run_with_prefix(block, before, after, mask)
+    *blocks, last = tower.transformer.resblocks
+    for block in blocks:
+        before, after = _run_with_prefix(block, before, after)
+    _, after = _run_with_prefix(last, before, after, prefix_goes_on=False)
     x = after[:, torch.arange(n, device=after.device), lengths - 1]  # (C, N, width)
     return _project(tower, x)
 
@@ -236,17 +236,32 @@ def _run_with_prefix(
     block: nn.Module,
     before: Float[Tensor, "c n_prefix width"],
     after: Float[Tensor, "c n length width"],
-    mask: Bool[Tensor, "length total"],
+    *,
+    prefix_goes_on: bool = True,
 ) -> tuple[Float[Tensor, "c n_prefix width"], Float[Tensor, "c n length width"]]:
-    query, key, value = _project_heads(block, before)
-    ran = _finish(block, before, scaled_dot_product_attention(query, key, value, is_causal=True))
+    """Run a block on prefixes, if what becomes of them is asked for, and on what follows them.
+
+    A suffix attends to its prefix and to itself under one softmax. The prefix's keys and values are not
+    repeated for each suffix: those are many times the attention logits.
+    """
+    query, key, value = _project_heads(block, before)  # (C, h, P, c_h)
+    if prefix_goes_on:
+        before = _finish(block, before, scaled_dot_product_attention(query, key, value, is_causal=True))
+    n, length = after.shape[1:3]
     flat = after.flatten(0, 1)  # (C N, L, width)
-    n = after.shape[1]
-    own_query, own_key, own_value = _project_heads(block, flat)
-    keys = torch.cat([key.repeat_interleave(n, dim=0), own_key], dim=2)  # (C N, h, P + L, c_h)
-    values = torch.cat([value.repeat_interleave(n, dim=0), own_value], dim=2)
-    attended = scaled_dot_product_attention(own_query, keys, values, attn_mask=mask)
-    return ran, _finish(block, flat, attended).unflatten(0, after.shape[:2])
+    own_query, own_key, own_value = _project_heads(block, flat)  # (C N, h, L, c_h)
+    by_suffix = (len(key), n, *own_query.shape[1:])
+    # All suffixes of a prefix are as one long one to it: (C, h, N L, c_h)
+    together = own_query.view(by_suffix).transpose(1, 2).flatten(2, 3)
+    to_prefix = (together @ key.transpose(2, 3)).unflatten(2, (n, length)).transpose(1, 2).flatten(0, 1)
+    later = torch.ones(length, length, dtype=torch.bool, device=flat.device).triu(1)
+    to_own = (own_query @ own_key.transpose(2, 3)).masked_fill(later, -torch.inf)  # (C N, h, L, L)
+    logits = torch.cat([to_prefix, to_own], dim=3) * own_query.shape[3] ** -0.5
+    of_prefix, of_own = logits.softmax(dim=3).split([key.shape[2], length], dim=3)
+    of_prefix = of_prefix.unflatten(0, (len(key), n)).transpose(1, 2).flatten(2, 3)  # (C, h, N L, P)
+    from_prefix = (of_prefix @ value).unflatten(2, (n, length)).transpose(1, 2).flatten(0, 1)
+    finished = _finish(block, flat, from_prefix + of_own @ own_value)
+    return before, finished.unflatten(0, after.shape[:2])
 
 
 def _project_heads(block: nn.Module, x: Float[Tensor, "n length width"]) -> Float[Tensor, "3 n h length c_h"]:
