@@ -110,7 +110,7 @@ def test_label_em_loss_is_a_literal_loop() -> None:
 
 
 def test_fast0tag_is_a_literal_loop(task: Task) -> None:
-    method = Fast0Tag(training=Sgd(epochs=0), hidden=(5, 4))
+    method = Fast0Tag(training=Sgd(epochs=0), hidden=(5, 4), from_clip=False)
     fitted = method.fit(task, seed=3)
     w = [layer.numpy() for layer in fitted.layers]
     assert [layer.shape for layer in w] == [(5, 6), (5,), (4, 5), (4,), (6, 4), (6,)]
@@ -158,7 +158,8 @@ def test_seen_classes_are_learned_and_seeds_matter(task: Task, method: type) -> 
 def test_a_linear_fast0tag() -> None:
     layers = [torch.eye(3), torch.zeros(3)]
     x = torch.tensor([[-1.0, 0.0, 2.0]])
-    torch.testing.assert_close(direction(layers, x), x)
+    torch.testing.assert_close(direction(layers, x, from_clip=False), x)
+    torch.testing.assert_close(direction(layers, x, from_clip=True), 2 * 3**0.5 * x)
 
 
 def test_binary_cross_entropy_is_a_literal_loop() -> None:

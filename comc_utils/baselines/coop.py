@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from comc_utils.baselines.descent import LearnsBySteps
 from comc_utils.baselines.prompts import PromptTower, embed_learned, random_contexts
-from comc_utils.baselines.sgd import LearnsBySgd
 from comc_utils.baselines.zero_shot_clip import ClassPrompts
 from comc_utils.method.classifier import ranking_loss
 from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task
@@ -19,7 +19,7 @@ EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 
 
 @dataclass(frozen=True)
-class CoOp(LearnsBySgd):
+class CoOp(LearnsBySteps):
     """Context optimisation on images with several labels.
 
     CoOp's own cross-entropy takes one label an image. Here it learns by the ranking loss on scaled cosines, as

@@ -8,15 +8,15 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from comc_utils.baselines.descent import LearnsBySteps
 from comc_utils.baselines.dual_prompts import DualPrompts
 from comc_utils.baselines.prompts import PromptTower, embed_learned, pool_regions, random_contexts
-from comc_utils.baselines.sgd import LearnsBySgd
 from comc_utils.method.classifier import ranking_loss
 from comc_utils.method.protocol import Learned, LearnsFrom, Need, Task, need_regions
 
 
 @dataclass(frozen=True)
-class CoOpDpt(LearnsBySgd):
+class CoOpDpt(LearnsBySteps):
     """CoOp with TaI-DPT's pair of prompts and its loss.
 
     Parameters

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from comc_utils.baselines.descent import LearnsBySteps, Sgd
 from comc_utils.baselines.prompts import PromptTower, embed_learned, random_contexts
-from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
 from comc_utils.method.losses import asymmetric_loss
@@ -66,6 +66,12 @@ class PresencePrompts(Recogniser):
             tokens = attention_tokens(images[first : first + _CHUNK], self.positions)
             logits.append(presence_logits(tokens, self.present, self.absent, self.sharpness, self.scale))
         return torch.cat(logits)
+
+    def attention(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels k"]:
+        """Say where each class looks: shares of the regions, which sum to 1 with the mean token's, if any."""
+        tokens = attention_tokens(images, self.positions)
+        shares = (self.sharpness * (tokens @ self.present.T)).softmax(dim=1)
+        return shares[:, len(tokens[0]) - images.local.shape[1] :].transpose(1, 2)
 
 
 def attention_tokens(images: ImageEmbeddings, positions: Float[Tensor, "t d"] | None) -> Float[Tensor, "n t d"]:
@@ -128,7 +134,7 @@ def presence_logits(
 
 
 @dataclass(frozen=True)
-class DualCoOp(LearnsBySgd):
+class DualCoOp(LearnsBySteps):
     """Dual context optimisation for zero-shot recognition.
 
     What is aggregated are the 1 + K tokens of a ModifiedResNet's attention pool (`attention_tokens`), as in the

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn.functional import linear, relu, softplus
 
-from comc_utils.baselines.sgd import LearnsBySgd, Sgd
+from comc_utils.baselines.descent import LearnsBySteps, Sgd
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.method.protocol import Learned, LearnsFrom, Need, Recogniser, Task
 
@@ -25,20 +25,23 @@ class PrincipalDirection(Recogniser):
     ----------
     layers : tuple of Tensor
         Weight and bias of each layer in turn, with a rectifier between layers.
+    from_clip : bool
+        Whether they are added to the image's own direction, see `Fast0Tag`.
     wanted : Tensor [N, d]
         Text embeddings of the classes to recognise.
     """
 
     layers: tuple[Tensor, ...]
+    from_clip: bool
     wanted: Float[Tensor, "n_labels d"]
 
     def score(self, images: ImageEmbeddings) -> Float[Tensor, "n n_labels"]:
         """Score images by each class along their direction, from the global embeddings alone."""
-        return direction(self.layers, images.with_position) @ self.wanted.T
+        return direction(self.layers, images.with_position, self.from_clip) @ self.wanted.T
 
 
 @dataclass(frozen=True)
-class Fast0Tag(LearnsBySgd):
+class Fast0Tag(LearnsBySteps):
     """Fast zero-shot image tagging by a neural network, on frozen CLIP embeddings.
 
     Parameters
@@ -48,6 +51,10 @@ class Fast0Tag(LearnsBySgd):
     hidden : tuple of int
         Widths of the hidden layers: 8192 and 2048 in the paper, on VGG's 4,096 features; here narrower by the
         factor by which CLIP's embeddings are narrower, see `hidden_widths`; () gives a linear map.
+    from_clip : bool
+        Whether the network is added to the image's own embedding, from nothing on, so that it starts as CLIP;
+        embeddings have the length sqrt(d) then, for an entry of about 1. Otherwise it starts at random, uniform
+        as torch's linear layers do, as the authors' has to, whose images and class vectors are strangers.
 
     References
     ----------
@@ -56,6 +63,7 @@ class Fast0Tag(LearnsBySgd):
 
     training: Sgd = field(default_factory=lambda: Sgd(learning_rate=0.1, epochs=50))
     hidden: tuple[int, ...] | None = None
+    from_clip: bool = True
     name: ClassVar[str] = "Fast0Tag"
     learns_from: ClassVar[LearnsFrom] = LearnsFrom.SEEN_IMAGES
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TEXT_TOWER})
@@ -63,7 +71,7 @@ class Fast0Tag(LearnsBySgd):
     def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
         """Learn the network from images of seen classes.
 
-        The seed is of the start, uniform as torch's linear layers start, and the order of the images.
+        The seed is of the start and of the order of the images.
 
         Raises
         ------
@@ -77,17 +85,18 @@ class Fast0Tag(LearnsBySgd):
         hidden = hidden_widths(d) if self.hidden is None else self.hidden
 
         def loss_of(layers: Sequence[Tensor], rows: Tensor) -> Tensor:
-            return rank_net_loss(direction(layers, x[rows]) @ seen.T, images.labels[rows])
+            return rank_net_loss(direction(layers, x[rows], self.from_clip) @ seen.T, images.labels[rows])
 
-        layers, history = self.training.minimise(
-            _initial_layers((d, *hidden, d), seed), loss_of, len(x), seed=seed, progress=progress
-        )
+        start = _initial_layers((d, *hidden, d), seed)
+        if self.from_clip:
+            start[-2:] = [torch.zeros_like(layer) for layer in start[-2:]]
+        layers, history = self.training.minimise(start, loss_of, len(x), seed=seed, progress=progress)
         return Learned({str(i): layer for i, layer in enumerate(layers)}, history)
 
     def recogniser(self, learned: Learned, task: Task) -> PrincipalDirection:
         """Compare directions with the classes to recognise."""
         layers = tuple(learned.tensors[str(i)] for i in range(len(learned.tensors)))
-        return PrincipalDirection(layers, task.class_embeddings)
+        return PrincipalDirection(layers, self.from_clip, task.class_embeddings)
 
 
 def hidden_widths(d: int) -> tuple[int, int]:
@@ -95,11 +104,12 @@ def hidden_widths(d: int) -> tuple[int, int]:
     return 2 * d, d // 2
 
 
-def direction(layers: Sequence[Tensor], x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Run the network."""
+def direction(layers: Sequence[Tensor], x: Float[Tensor, "n d"], from_clip: bool) -> Float[Tensor, "n d"]:
+    """Run the network; where it starts from CLIP, on embeddings at the length sqrt(d), and added to them."""
+    x = found = x * x.shape[1] ** 0.5 if from_clip else x
     for i in range(0, len(layers), 2):
-        x = linear(relu(x) if i else x, layers[i], layers[i + 1])
-    return x
+        found = linear(relu(found) if i else found, layers[i], layers[i + 1])
+    return found + x if from_clip else found
 
 
 def rank_net_loss(

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from comc_utils.baselines.sgd import LearnsBySgd, Sgd
+from comc_utils.baselines.descent import LearnsBySteps, Sgd
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.method.protocol import Learned, LearnsFrom, Need, Recogniser, Task
 
@@ -35,7 +35,7 @@ class BilinearMatch(Recogniser):
 
 
 @dataclass(frozen=True)
-class LabelEM(LearnsBySgd):
+class LabelEM(LearnsBySteps):
     """Attribute label embedding, with CLIP's text embeddings in the attributes' place.
 
     Its training is `weighted_ranking_loss` by stochastic gradient descent. Learning rate and epochs are ours:
@@ -44,6 +44,10 @@ class LabelEM(LearnsBySgd):
     Parameters
     ----------
     training : Sgd
+    from_clip : bool
+        Whether the match starts as CLIP's own: the identity times sqrt(d), so that cosines do not all lie
+        within the loss's margin of 1. Otherwise it starts at random, normal with variance 1/d, as the authors'
+        has to, whose images and attributes are strangers.
 
     References
     ----------
@@ -53,6 +57,7 @@ class LabelEM(LearnsBySgd):
     training: Sgd = field(
         default_factory=lambda: Sgd(learning_rate=0.1, epochs=20, weight_decay=0.0, momentum=0.0)
     )
+    from_clip: bool = True
     name: ClassVar[str] = "LabelEM"
     learns_from: ClassVar[LearnsFrom] = LearnsFrom.SEEN_IMAGES
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TEXT_TOWER})
@@ -60,7 +65,7 @@ class LabelEM(LearnsBySgd):
     def learn(self, task: Task, *, seed: int, progress: bool = False) -> Learned:
         """Learn the match from images of seen classes.
 
-        The seed is of the start, normal with variance 1/d, and the order of the images.
+        The seed is of the order of the images and of a random start.
 
         Raises
         ------
@@ -71,7 +76,8 @@ class LabelEM(LearnsBySgd):
         x = images.embeddings.with_position
         seen = task.embed_classes(images.class_names, self.name)
         d = x.shape[1]
-        start = torch.randn(d, d, generator=torch.Generator().manual_seed(seed)) / d**0.5
+        drawn = torch.randn(d, d, generator=torch.Generator().manual_seed(seed)) / d**0.5
+        start = torch.eye(d) * d**0.5 if self.from_clip else drawn
 
         def loss_of(weights: Sequence[Tensor], rows: Tensor) -> Tensor:
             return weighted_ranking_loss(x[rows] @ weights[0] @ seen.T, images.labels[rows])

@@ -9,16 +9,16 @@ from typing import ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from comc_utils.baselines.descent import LearnsBySteps, Sgd
 from comc_utils.baselines.dual_prompts import DualPrompts
 from comc_utils.baselines.prompts import PromptTower, embed_learned, pool_tokens, random_contexts
-from comc_utils.baselines.sgd import LearnsBySgd, Sgd
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import ranking_loss
 from comc_utils.method.protocol import LabelledText, Learned, LearnsFrom, Need, Task
 
 
 @dataclass(frozen=True)
-class TaiDpt(LearnsBySgd):
+class TaiDpt(LearnsBySteps):
     """Texts as images in dual prompt tuning.
 
     A sentence stands for an image in training: its end-of-text embedding for the global one, its tokens'

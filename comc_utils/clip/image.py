@@ -23,6 +23,7 @@ from comc_utils.clip.resnet import ResNetTower
 from comc_utils.clip.vit import vit_features
 from comc_utils.errors import CoMCError
 from comc_utils.store.rgb import image_errors, to_rgb
+from comc_utils.store.shards import ShardedEmbeddings
 
 MOST_STRETCHED = 50
 """Times that an image's longer side may be the shorter one: of a longer image the middle alone is resized.
@@ -65,11 +66,27 @@ class ImageEmbeddings:
         return len(self.global_)
 
     def __getitem__(self, rows: slice | Int[ArrayLike, " m"]) -> ImageEmbeddings:
-        """Take some of the images: rows in any order, or a slice, the one thing that shards give."""
+        """Take some of the images: a slice, or rows in any order."""
         # A list would be read as one index a dimension.
         rows = rows if isinstance(rows, slice) else torch.as_tensor(np.asarray(rows))
-        parts = vars(self).items()
-        return ImageEmbeddings(**{name: None if part is None else part[rows] for name, part in parts})
+
+        def take(part: Tensor | ShardedEmbeddings | None) -> Tensor | None:
+            if part is None or isinstance(part, Tensor) or isinstance(rows, slice):
+                return None if part is None else part[rows]
+            return part.rows(rows.numpy())
+
+        return ImageEmbeddings(**{name: take(part) for name, part in vars(self).items()})
+
+    @staticmethod
+    def concatenate(parts: Sequence[ImageEmbeddings]) -> ImageEmbeddings:
+        """Put images together, in memory, that the same tower embedded."""
+        loaded = [vars(part.in_memory()) for part in parts]
+        return ImageEmbeddings(
+            **{
+                k: None if whole is None else torch.cat([part[k] for part in loaded])
+                for k, whole in loaded[0].items()
+            }
+        )
 
     def whole(self, *, positional_embedding: bool) -> Float[Tensor, "n d"]:
         """Global embeddings with the attention pool's positional embedding or without it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -74,7 +74,7 @@ class LabelledImages:
     class_names : tuple of str
         Of the labels' columns: the classes to recognise, or others.
     embeddings : ImageEmbeddings
-        In memory, to be taken in any order.
+        To be taken in any order; local ones perhaps in shards.
     labels : Tensor [m, N]
         0 or 1.
     """
@@ -86,8 +86,15 @@ class LabelledImages:
     @property
     def fingerprint(self) -> str:
         """Stands for all of it."""
-        tensors = {k: part for k, part in vars(self.embeddings).items() if part is not None}
-        return hash_texts([hash_tensors(tensors | {"labels": self.labels}), *self.class_names])
+        parts = {k: part for k, part in vars(self.embeddings).items() if part is not None}
+        tensors = {k: part for k, part in parts.items() if isinstance(part, Tensor)} | {"labels": self.labels}
+        in_shards = [f"{k} {dict(part.key)}" for k, part in parts.items() if k not in tensors]
+        return hash_texts([hash_tensors(tensors), *in_shards, *self.class_names])
+
+    def of_classes(self, class_names: Sequence[str]) -> LabelledImages:
+        """The same images with labels of some of the classes alone."""
+        columns = [self.class_names.index(name) for name in class_names]
+        return replace(self, class_names=tuple(class_names), labels=self.labels[:, columns])
 
 
 @dataclass(frozen=True, eq=False)
