@@ -27,7 +27,7 @@ from comc_utils.datasets.base import MultiLabelEmbeddings, MultiLabelImages
 from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import LinearClassifier
 from comc_utils.method.comc import CoMC, FusedClassifier
-from comc_utils.method.labelled import LabelledPool
+from comc_utils.method.labelled import LabelledPool, SeenAndUnseen
 from comc_utils.method.presets import Preset
 from comc_utils.method.protocol import LabelledImages, LabelledText, LearnsFrom, Method, Need, Task
 from comc_utils.options import ExperimentOptions
@@ -39,22 +39,6 @@ from comc_utils.store.paths import cache_dir
 
 SMOKE_EPOCHS = 10
 """A smoke run takes one in so many epochs, where they take long."""
-
-
-@dataclass(frozen=True, eq=False)
-class SeenAndUnseen:
-    """What zero-shot learning from images goes by.
-
-    Attributes
-    ----------
-    seen : MultiLabelImages
-        Images to learn from, in which S seen classes are labelled.
-    all_labels : ndarray [n, N + S]
-        Of the experiment's test images: the N unseen classes, then the seen ones.
-    """
-
-    seen: MultiLabelImages
-    all_labels: UInt8[np.ndarray, "n n_classes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,8 +198,8 @@ class Experiment(ABC):
         raise CoMCError(f"Profile {self.profile.name!r} needs an image tower, to embed images.")
 
     def embed_labelled(self, images: MultiLabelImages) -> LabelledImages:
-        """Images with their embeddings in memory and their labels, to learn from: see `embed_images`."""
-        embeddings = self.embed_images(images).in_memory()
+        """Images with their embeddings and labels, to learn from: see `embed_images`."""
+        embeddings = self.embed_images(images)
         return LabelledImages(images.class_names, embeddings, torch.from_numpy(images.labels))
 
     @abstractmethod
@@ -256,6 +240,25 @@ class Experiment(ABC):
             NUS-WIDE's tags are damaged.
         """
         return None
+
+    def more_and_more_seen(self, split: SeenAndUnseen) -> dict[str, LabelledImages]:
+        """Show a quarter, half and all of the seen classes, in an order drawn from the seed.
+
+        Parameters
+        ----------
+        split : SeenAndUnseen
+
+        Returns
+        -------
+        dict of str to LabelledImages
+            The same images each time, by what is labelled in them, from the fewest classes to the most.
+        """
+        shown = self.embed_labelled(split.seen)
+        order = np.random.default_rng(self.seed).permutation(len(shown.class_names))
+        numbers = sorted({max(2, len(order) // part) for part in (4, 2, 1)})
+        return {
+            f"{n} classes": shown.of_classes([shown.class_names[i] for i in sorted(order[:n])]) for n in numbers
+        }
 
     def with_preset(self, preset: Preset) -> Experiment:
         """The same under another preset; images and towers that are loaded already are not loaded again."""

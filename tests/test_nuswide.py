@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from comc_utils.datasets import nuswide
-from comc_utils.datasets.nuswide import N_TAGS, load_nuswide, load_nuswide_tags
+from comc_utils.datasets.nuswide import N_TAGS, find_test_set, load_nuswide, load_nuswide_tags, name_test_set
 from comc_utils.errors import CoMCError
+from comc_utils.notebooks.begin import begin
+from comc_utils.notebooks.report import write_report
 from comc_utils.sentences.labels import NUSWIDE
 
 LISTED = ("actor\\0001_2124494179.jpg", "zoo\\0002_17.jpg", "zoo\\0004_9.jpg")
@@ -123,6 +126,60 @@ def test_missing_parts(root: Path, name: str, message: str) -> None:
     (root / name).rename(root / "elsewhere")
     with pytest.raises(CoMCError, match=message):
         load_nuswide(root)
+
+
+@pytest.mark.parametrize(
+    ("n_images", "name"),
+    [
+        (107_859, "the paper's"),
+        (83_898, "show a concept"),
+        (60_260, "later benchmarks"),
+        (66_013, "random 30 %"),
+    ],
+)
+def test_test_sets_are_named(n_images: int, name: str) -> None:
+    assert name in name_test_set(n_images)
+    assert name_test_set(n_images + 1) == "" or n_images == 66_013
+
+
+def test_another_test_set_is_loaded_and_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_nuswide(root).describe()["test set"] == nuswide.THE_PAPERS == find_test_set(root)
+    monkeypatch.setitem(nuswide.N_IMAGES, "test", 4)
+    assert find_test_set(root) == ""
+    with pytest.raises(CoMCError, match="has 3 images, but NUS-WIDE test has 4"):
+        load_nuswide(root)
+    monkeypatch.setitem(nuswide.OTHER_TEST_SETS, 3, "three images of somebody's")
+    described = load_nuswide(root).describe()
+    assert described["test set"] == find_test_set(root) == "three images of somebody's"
+    assert not {"images (stated)", "labels per image (stated)"} & set(described)
+    assert find_test_set(root / "elsewhere") == ""
+
+
+def test_numbers_of_two_test_sets_never_share_a_folder_or_a_table(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COMC_RESULTS_DIR", str(root / "results"))
+    settings = {"PROFILE": "nuswide", "DATA": str(root)}
+    table = pd.DataFrame({"method": ["CoMC"], "mAP": [50.0]})
+    begin("12_seen_and_unseen", settings).table(table, "table2", "our own", paper_table=2)
+    assert (
+        "our own" in write_report(root / "results" / "nuswide", "nuswide").read_text().split('id="tables"')[1]
+    )
+    monkeypatch.setitem(nuswide.N_IMAGES, "test", 4)
+    monkeypatch.setitem(nuswide.OTHER_TEST_SETS, 3, "three images of somebody's")
+    with pytest.raises(
+        CoMCError, match="12_seen_and_unseen on another test set .* Give this run another folder"
+    ):
+        begin("03_inference", settings | {"RESULTS": str(root / "results" / "nuswide")})
+    begin("03_inference", {"PROFILE": "nuswide", "RESULTS": str(root / "results" / "nuswide")})  # text alone
+    other = begin("12_seen_and_unseen", settings)
+    assert other.folder.name == "nuswide-trial-test-set-three-images-of-somebody-s"
+    assert "A trial, since this is not as the notebook has it" in capsys.readouterr().out
+    other.table(table, "table2", "our own", paper_table=2)
+    assert "The paper has none for NUS-WIDE." in write_report(other.folder, "nuswide").read_text()
+    tables = write_report(other.folder, "nuswide").read_text().split('id="tables"')[1]
+    assert "our own" not in tables
+    assert "These results are of another test set: three images of somebody" in tables
 
 
 def test_unknown_split(root: Path) -> None:

@@ -27,11 +27,7 @@ NOT_FOR = {
         "06": "VOC2007 has no captions",
         "12": "no images with labels of other classes",
     },
-    "coco2014": {
-        "00": "no embedded world",
-        "10": "none shows the class",
-        "12": "no images with labels of other classes",
-    },
+    "coco2014": {"00": "no embedded world", "10": "none shows the class"},
 }
 
 

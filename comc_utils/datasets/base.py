@@ -59,6 +59,8 @@ class MultiLabelImages:
         Names of images that were left out by `readable` because they do not open.
     passed_over : mapping of str to tuple of str
         What a folder holds beside the images: names by kind, as `photos.find_photos` gives them.
+    test_set : str
+        Which images these are, where a data set has several lists of test images; '' elsewhere.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class MultiLabelImages:
     missing: tuple[str, ...] = field(default=(), repr=False)
     unreadable: tuple[str, ...] = field(default=(), repr=False)
     passed_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    test_set: str = ""
 
     def __post_init__(self) -> None:
         place = f"data set {self.name}, split {self.split}"
@@ -160,6 +163,17 @@ class MultiLabelImages:
             stated={},
         )
 
+    def of_classes(self, class_names: Sequence[str]) -> MultiLabelImages:
+        """The same images, with the same fingerprint, and labels of some of the classes alone."""
+        columns = [self.class_names.index(name) for name in class_names]
+        return replace(
+            self,
+            class_names=tuple(class_names),
+            labels=self.labels[:, columns],
+            difficult=None if self.difficult is None else self.difficult[:, columns],
+            stated={},
+        )
+
     def rows_of(self, ids: Sequence[str]) -> list[int]:
         """Find images by their names, which are all there."""
         place = {name: row for row, name in enumerate(self.ids)}
@@ -216,6 +230,8 @@ class MultiLabelImages:
             described[key] = value
             if key in self.stated:
                 described[f"{key} (stated)"] = self.stated[key]
+        if self.test_set:
+            described["test set"] = self.test_set
         if self.difficult is not None:
             described["difficult pairs"] = int(self.difficult.sum())
         if self.missing:

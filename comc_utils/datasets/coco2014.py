@@ -24,6 +24,19 @@ N_IMAGES = {"val2014": 40_504, "train2014": 82_783}
 N_LABELLED = {"val2014": 40_137, "train2014": 82_081}
 """Those with at least one object of the 80 classes."""
 
+UNSEEN = (
+    "airplane", "bus", "cat", "dog", "cow", "elephant", "umbrella", "tie", "snowboard", "skateboard", "cup",
+    "knife", "cake", "couch", "keyboard", "sink", "scissors",
+)  # fmt: skip
+SEEN = (
+    "person", "bicycle", "car", "motorcycle", "train", "truck", "boat", "bench", "bird", "horse", "sheep",
+    "bear", "zebra", "giraffe", "backpack", "handbag", "suitcase", "frisbee", "skis", "kite", "surfboard",
+    "bottle", "fork", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli", "carrot",
+    "pizza", "donut", "chair", "bed", "toilet", "tv", "laptop", "mouse", "remote", "microwave", "oven",
+    "toaster", "refrigerator", "book", "clock", "vase", "toothbrush",
+)  # fmt: skip
+"""Classes of zero-shot learning, by Bansal et al., Zero-Shot Object Detection, ECCV 2018; 15 are neither."""
+
 _LABELS_PER_IMAGE = {"val2014": 2.9}
 _OUTLINE = b'"segmentation"'
 _DAMAGED = "unpack annotations_trainval2014.zip again"

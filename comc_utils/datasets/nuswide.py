@@ -19,6 +19,16 @@ ADDRESS = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/
 N_IMAGES = {"test": 107_859, "train": 161_789}
 """Images of each split, by the official lists and the paper."""
 
+THE_PAPERS = "all official test images, the paper's"
+OTHER_TEST_SETS = {
+    83_898: "83,898 images: of the official test images those that show a concept",
+    60_260: "60,260 images, the list of some later benchmarks",
+}
+"""Numbers of images in other lists of test images that are in use, and what to call them."""
+
+RANDOM_THIRD = range(64_000, 68_001)
+"""As many are a random 30 % of the 220,000 images that are still to be had: another 30 % for everyone."""
+
 N_TAGS = 925
 """Seen classes of zero-shot learning, in the paper and its predecessors."""
 
@@ -41,8 +51,8 @@ def load_nuswide(
         The folder with ``ImageList/``, ``TrainTestLabels/`` (or ``Groundtruth/TrainTestLabels/``) and
         the images in ``Flickr/`` (or ``images/``).
     split : {"test", "train"}
-        The paper's is test, all 107,859 images of it. Other test sets of NUS-WIDE, of 5,000 to 83,000
-        images, give other scores.
+        The paper's is test, all 107,859 images of it. Lists of other test images in use are loaded, too, and
+        named (`describe`'s "test set"): their scores cannot be compared with the paper's.
     limit : int, optional
         For a trial: the first so many images of the list whose files are there. By default the split
         must be complete.
@@ -76,8 +86,11 @@ def load_nuswide(
         axis=1,
     )
     files = _find_images(root, ids, split, limit, draft_size)
-    stated: dict[str, int | float] = {"images": N_IMAGES[split], "classes": 81}
-    if split in _LABELS_PER_IMAGE:
+    test_set = name_test_set(len(ids)) if split == "test" else ""
+    stated: dict[str, int | float] = {"classes": 81}
+    if test_set not in OTHER_TEST_SETS.values():
+        stated |= {"images": N_IMAGES[split]}
+    if split in _LABELS_PER_IMAGE and test_set == THE_PAPERS:
         stated["labels per image"] = _LABELS_PER_IMAGE[split]
     return MultiLabelImages.of_files(
         files,
@@ -86,6 +99,7 @@ def load_nuswide(
         class_names=NUSWIDE.class_names,
         labels=labels[files.rows],
         stated=stated,
+        test_set=test_set,
     )
 
 
@@ -146,11 +160,30 @@ def load_nuswide_tags(
     )
 
 
+def name_test_set(n_images: int) -> str:
+    """Name the test set of NUS-WIDE that has so many images; '' for an unknown one."""
+    if n_images == N_IMAGES["test"]:
+        return THE_PAPERS
+    if n_images in RANDOM_THIRD:
+        return f"{n_images:,} images, by their number somebody's random 30 % of those that are still to be had"
+    return OTHER_TEST_SETS.get(n_images, "")
+
+
+def find_test_set(root: str | os.PathLike[str]) -> str:
+    """Name the test set that a folder holds by its list of images, see `name_test_set`; '' without a list."""
+    path = _list_of(Path(root), "test")
+    return name_test_set(len(_read_lines(path))) if path.is_file() else ""
+
+
+def _list_of(root: Path, split: str) -> Path:
+    return root / "ImageList" / f"{split.capitalize()}Imagelist.txt"
+
+
 def _read_ids(root: Path, split: str, limit: int | None) -> tuple[str, ...]:
     check_split(split, N_IMAGES, "NUS-WIDE")
-    path = root / "ImageList" / f"{split.capitalize()}Imagelist.txt"
+    path = _list_of(root, split)
     ids = tuple(line.decode("utf-8", "surrogateescape").replace("\\", "/") for line in _read_lines(path))
-    if limit is None:
+    if limit is None and not (split == "test" and name_test_set(len(ids))):
         check_count(len(ids), N_IMAGES[split], str(path), f"NUS-WIDE {split}")
     return ids
 

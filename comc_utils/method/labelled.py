@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.datasets.base import MultiLabelImages
@@ -71,3 +71,32 @@ class LabelledPool:
             self._embedded["embeddings"][places],
             torch.from_numpy(self.images.labels[rows]),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class SeenAndUnseen:
+    """What zero-shot learning from images goes by.
+
+    Attributes
+    ----------
+    seen : MultiLabelImages
+        Images to learn from, in which S seen classes are labelled.
+    unseen : tuple of str
+        The U unseen classes: those of the experiment, or some of these.
+    all_labels : ndarray [n, U + S]
+        Of the experiment's test images: the unseen classes, then the seen ones.
+    """
+
+    seen: MultiLabelImages
+    unseen: tuple[str, ...]
+    all_labels: UInt8[np.ndarray, "n n_classes"]
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The unseen classes, then the seen ones."""
+        return (*self.unseen, *self.seen.class_names)
+
+    @property
+    def unseen_labels(self) -> UInt8[np.ndarray, "n n_unseen"]:
+        """Of the experiment's test images, the unseen classes alone."""
+        return self.all_labels[:, : len(self.unseen)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count, islice
 from typing import Literal
 
 import numpy as np
@@ -57,6 +58,36 @@ def load_miniworld(
         ids=tuple(f"{split}-{index:05d}" for index in range(n_images)),
         load_image=lambda index: render(scenes[index]),
         fingerprint=_fingerprint(split, n_images, seed),
+    )
+
+
+def load_icons(n_images: int, *, seed: int = WORLD_SEED) -> MultiLabelImages:
+    """Images of single things that are none of the world's, labelled by what icon fonts call them.
+
+    Parameters
+    ----------
+    n_images : int
+        The first so many scenes of the split ``icons`` that show such a thing.
+    seed : int
+
+    Returns
+    -------
+    MultiLabelImages
+        A class for each name that an image shows, in alphabetical order; each image has one.
+    """
+    of_all = ((index, sample_scene(seed, "icons", index)) for index in count())
+    others = ((i, scene) for i, scene in of_all if scene.class_names[0] not in {*DRAWINGS, ""})
+    indices, scenes = zip(*islice(others, n_images), strict=True)
+    shown = [scene.class_names[0] for scene in scenes]
+    names = sorted(set(shown))
+    return MultiLabelImages(
+        name="miniworld's icons",
+        split="icons",
+        class_names=tuple(names),
+        labels=np.array([[name == shows for name in names] for shows in shown], dtype=np.uint8),
+        ids=tuple(f"icons-{index:05d}" for index in indices),
+        load_image=lambda index: render(scenes[index]),
+        fingerprint=_fingerprint("icons alone", n_images, seed),
     )
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from comc_utils.errors import CoMCError
-from comc_utils.notebooks.manifest import Manifest, write_manifest
+from comc_utils.notebooks.manifest import Manifest, read_manifest, write_manifest
 from comc_utils.notebooks.outputs import Outputs, undo_skip, use_style
 from comc_utils.notebooks.progress import readable
 from comc_utils.notebooks.times import forget_times
-from comc_utils.notebooks.trials import changed_parameters, portable, trial_name
+from comc_utils.notebooks.trials import TEST_SET, changed_parameters, portable, test_set_of, trial_name
 from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import get_profile
 from comc_utils.store.paths import results_dir
@@ -66,21 +66,38 @@ def begin(notebook: str, parameters: Mapping[str, Any]) -> Outputs:
     print(f"Python {platform.python_version()}")
     for package in _SHOWN_PACKAGES:
         print(f"{package} {version(package)}")
-    folder = Path(parameters.get("RESULTS") or _default_folder(notebook, profile, parameters))
-    write_manifest(folder, notebook, Manifest(_settings(parameters)))
+    test_set = test_set_of(profile, parameters.get("DATA"))
+    folder = Path(parameters.get("RESULTS") or _default_folder(notebook, profile, parameters, test_set))
+    _refuse_two_test_sets(folder, notebook, test_set)
+    write_manifest(folder, notebook, Manifest(_settings(parameters) | test_set))
     forget_times(folder, notebook)
     return Outputs(folder, notebook, smoke=bool(parameters.get("SMOKE")))
 
 
-def _default_folder(notebook: str, profile: str, parameters: Mapping[str, Any]) -> Path:
+def _default_folder(
+    notebook: str, profile: str, parameters: Mapping[str, Any], test_set: Mapping[str, str]
+) -> Path:
     """Choose the profile's folder, or one of its own for a trial, which is then said."""
-    trial = trial_name(changed_parameters(notebook, parameters))
+    trial = trial_name(changed_parameters(notebook, parameters) | test_set)
     folder = results_dir(profile, smoke=parameters.get("SMOKE", False), trial=trial)
     if trial:
         print(
             f"A trial, since this is not as the notebook has it: {trial}. Its results go to {readable(folder)}."
         )
     return folder
+
+
+def _refuse_two_test_sets(folder: Path, notebook: str, test_set: Mapping[str, str]) -> None:
+    """Refuse to put numbers of different test sets side by side: a folder becomes one report."""
+    for path in sorted(folder.glob("manifest/[!.]*.json")):
+        other = read_manifest(folder, path.stem).settings.get(TEST_SET)
+        ours = test_set.get(TEST_SET)
+        if path.stem != notebook and other and ours and other != ours:
+            raise CoMCError(
+                f"{readable(folder)} holds results of {path.stem} on another test set ({other}) than that of "
+                f"this run ({ours}); their scores cannot be compared. Give this run another folder for its "
+                "results: in a notebook by RESULTS, on the command line by --results."
+            )
 
 
 def _settings(parameters: Mapping[str, Any]) -> dict[str, Any]:

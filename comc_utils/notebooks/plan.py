@@ -13,7 +13,7 @@ from typing import Any
 
 from comc_utils.errors import CoMCError
 from comc_utils.notebooks.files import declared_parameters, read_source, says
-from comc_utils.notebooks.trials import trial_name
+from comc_utils.notebooks.trials import test_set_of, trial_name
 from comc_utils.options import ExperimentOptions, flags
 from comc_utils.profiles import get_profile, refuse_what_it_cannot_use
 from comc_utils.store.atomic import make_writable
@@ -115,6 +115,7 @@ def make_plan(
     declared = {path: declared_parameters(sources[path], path.stem) for path in paths}
     if output is None:
         changed = {n: v for n, v in parameters.items() if not all(_is_own(n, v, d) for d in declared.values())}
+        changed |= test_set_of(profile, data)
         output = results_dir(profile, smoke=smoke, trial=trial_name(options | changed))
     output = Path(output).absolute()
     if about.images == "files" and data is None and not all(map(_needs_no_images, sources.values())):

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from comc_utils.datasets.nuswide import THE_PAPERS
 from comc_utils.errors import CoMCError
 from comc_utils.evaluation.claims import CLAIMS, Metrics, Verdict, judge
 from comc_utils.evaluation.reported import reported
@@ -26,6 +27,7 @@ from comc_utils.notebooks import answers
 from comc_utils.notebooks.files import read_source
 from comc_utils.notebooks.manifest import Entry, note, read_manifest
 from comc_utils.notebooks.times import reference_times
+from comc_utils.notebooks.trials import TEST_SET
 from comc_utils.profiles import get_profile
 from comc_utils.store.atomic import atomic_path
 
@@ -110,9 +112,9 @@ class _Beside:
     """One of the paper's tables with what a notebook has in its place."""
 
     table: _PaperTable
-    theirs: _Grid
+    theirs: _Grid | None
     ours: list[_Grid]
-    section: _Section
+    why_none: str
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,11 @@ def write_report(folder: Path, profile: str, *, smoke: bool = False) -> Path:
     about = get_profile(profile)
     metrics = read_metrics(folder)
     sections = {name: _section(folder, name, metrics) for name in _notebooks(folder)}
-    paper_tables = [_beside_the_paper(table, sections, about.reported_dataset) for table in _PAPER_TABLES]
+    manifests = [read_manifest(folder, name) for name in sections]
+    test_sets = {manifest.settings.get(TEST_SET, THE_PAPERS) for manifest in manifests} - {THE_PAPERS}
+    paper_tables = [
+        _beside_the_paper(table, sections, about.reported_dataset, test_sets) for table in _PAPER_TABLES
+    ]
     claims = [(claim, judge(claim, metrics)) for claim in CLAIMS]
     counts = Counter(judgement.verdict for _, judgement in claims)
     drawn = [_shown(folder, e) for e in read_manifest(folder, REPORT).left if e.kind == "figure"]
@@ -285,10 +291,15 @@ def _introduction(executed: Path) -> tuple[str, str]:
     return title[1] if title else "", " ".join(question[1].split()) if question else ""
 
 
-def _beside_the_paper(table: _PaperTable, sections: Mapping[str, _Section], nearest: str) -> _Beside:
-    """Lay out one of the paper's tables and find ours that are to stand beside it."""
+def _beside_the_paper(
+    table: _PaperTable, sections: Mapping[str, _Section], nearest: str, test_sets: Collection[str]
+) -> _Beside:
+    """Lay out one of the paper's tables and find ours that are to stand beside it: none of another test set."""
     dataset = table.dataset or nearest
-    frame = reported(table.number, dataset=dataset)
+    frame = reported(table.number)
+    frame = frame[frame.dataset == dataset].copy()
+    if frame.empty:
+        return _Beside(table, None, [], f"The paper has none for {dataset}.")
     fullest = frame[frame["method"] == frame["method"].value_counts().idxmax()]
     for column in table.rows + table.columns:  # as categories, which keep their order in a pivot
         first = fullest[column] if column in table.columns else []
@@ -299,7 +310,11 @@ def _beside_the_paper(table: _PaperTable, sections: Mapping[str, _Section], near
     theirs = _grid(wide.reset_index(), f"The paper's Table {table.number}, {dataset}, in %", "")
     grids = [what for section in sections.values() for what in section.shown if isinstance(what, _Grid)]
     ours = [grid for grid in grids if grid.paper_table == table.number]
-    return _Beside(table, theirs, ours, sections[table.notebook])
+    section = sections[table.notebook]
+    why_none = section.absent or f"Notebook {section.notebook} has left no such table."
+    if test_sets:
+        ours, why_none = [], f"These results are of another test set: {' and '.join(sorted(test_sets))}."
+    return _Beside(table, theirs, ours, why_none)
 
 
 def _grid(frame: pd.DataFrame, caption: str, file: str, paper_table: int | None = None) -> _Grid:

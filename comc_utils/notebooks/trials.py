@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from comc_utils.datasets.nuswide import THE_PAPERS, find_test_set
 from comc_utils.errors import CoMCError
 from comc_utils.notebooks.committed import git
 from comc_utils.notebooks.files import declared_parameters, read_source
 from comc_utils.store.paths import repository_root
 
+TEST_SET = "test set"
+"""In a manifest's settings: which one was scored, where a data set has several."""
 # Where things are, and what has a folder's name of its own.
 _NOT_A_CHANGE = {"PROFILE", "SMOKE", "RESULTS", "DATA", "weights"}
 _LONGEST = 60
@@ -33,7 +36,11 @@ def trial_name(changed: Mapping[str, Any]) -> str:
     str
         For example ``SEED-1``, fit for a folder's name; '' for no change. Long ones end in a hash.
     """
-    words = [f"{name}-{portable(value)}" for name, value in changed.items() if name not in _NOT_A_CHANGE]
+    words = [
+        f"{name}-{portable(value)}"
+        for name, value in changed.items()
+        if name not in _NOT_A_CHANGE and value != THE_PAPERS
+    ]
     name = "-".join(re.sub(r"[^\w.]+", "-", word).strip("-") for word in words)
     if len(name) <= _LONGEST:
         return name
@@ -63,6 +70,24 @@ def changed_parameters(notebook: str, parameters: Mapping[str, Any]) -> dict[str
     changed = {n: parameters[n] for n in own if n in parameters and parameters[n] != own[n] and n != "OPTIONS"}
     options = parameters.get("OPTIONS") or {}
     return changed | {name: value for name, value in options.items() if value is not None}
+
+
+def test_set_of(profile: str, data: str | os.PathLike[str] | None) -> dict[str, str]:
+    """Say which test set a folder holds: NUS-WIDE has several.
+
+    Parameters
+    ----------
+    profile : str
+    data : str or PathLike or None
+        The profile's folder.
+
+    Returns
+    -------
+    dict of str to str
+        `TEST_SET` and its name; empty where there is no telling or but one.
+    """
+    found = find_test_set(data) if profile == "nuswide" and data is not None else ""
+    return {TEST_SET: found} if found else {}
 
 
 def portable(value: Any) -> Any:

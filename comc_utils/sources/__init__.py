@@ -12,13 +12,13 @@ from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import get_profile, refuse_what_it_cannot_use
 from comc_utils.sentences import read_corpus
 from comc_utils.sources.embeddings import EmbeddingsExperiment
-from comc_utils.sources.towers import Benchmark, EmbeddedWorld, NusWide
+from comc_utils.sources.towers import Benchmark, Coco2014, EmbeddedWorld, NusWide
 
 _EXPERIMENTS = {
     "miniworld": EmbeddedWorld,
     "coco500": EmbeddingsExperiment,
     "voc2007": Benchmark,
-    "coco2014": Benchmark,
+    "coco2014": Coco2014,
     "nuswide": NusWide,
 }
 

@@ -7,25 +7,28 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from comc_utils.baselines import DualCoOp, TaiDpt
+from comc_utils.baselines import DualCoOp, Sdl, TaiDpt
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.clip.cached import CachedClip
 from comc_utils.clip.text import is_causal
 from comc_utils.clip.tokens import TokenEmbeddings
 from comc_utils.datasets.base import MultiLabelImages, draw_pairs
+from comc_utils.datasets.coco2014 import SEEN as COCO_SEEN
+from comc_utils.datasets.coco2014 import UNSEEN as COCO_UNSEEN
 from comc_utils.datasets.coco2014 import load_captions, load_coco2014
 from comc_utils.datasets.image_files import name_some
 from comc_utils.datasets.nuswide import load_nuswide, load_nuswide_tags
 from comc_utils.datasets.voc2007 import load_voc2007
 from comc_utils.errors import CoMCError
-from comc_utils.experiment import Experiment, SeenAndUnseen
-from comc_utils.method.labelled import LabelledPool
-from comc_utils.method.protocol import Method, Need
-from comc_utils.miniworld import WORLD_SEED, load_miniworld, miniworld_scenes, scene_captions
+from comc_utils.experiment import Experiment
+from comc_utils.method.labelled import LabelledPool, SeenAndUnseen
+from comc_utils.method.protocol import LabelledImages, Method, Need
+from comc_utils.miniworld import WORLD_SEED, load_icons, load_miniworld, miniworld_scenes, scene_captions
 from comc_utils.profiles import get_profile
 from comc_utils.sentences import Record, draw_label_sets
 from comc_utils.sentences.grammar import Grammar
@@ -40,8 +43,8 @@ SMOKE_SENTENCES = 500
 SMOKE_IMAGES = 200
 SMOKE_PROMPTS = 8
 """A smoke run takes one in so many of the prompts that a preset adds to the sentences."""
-MOST_SEEN = 10_000
-"""Images with labels of seen classes that are learned from: as many as memory holds with their regions."""
+N_ICONS = 150
+"""Images of icons that can be shown beside the embedded world's seen classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +158,18 @@ class EmbeddedWorld(EncodedExperiment):
         n_labelled, split = len(self.labelled.images), self.profile.training_split
         seen = load_miniworld(split, n_labelled, classes="distractors")
         everything = load_miniworld("test", len(self.images), classes="all")
-        return SeenAndUnseen(seen.subset(self.labelled.parts["pool"]), everything.labels)
+        return SeenAndUnseen(seen.subset(self.labelled.parts["pool"]), self.class_names, everything.labels)
+
+    def more_and_more_seen(self, split: SeenAndUnseen) -> dict[str, LabelledImages]:
+        """As for any profile, and then with images of other things, each alone, and their names for labels."""
+        found = super().more_and_more_seen(split)
+        shown = self.embed_labelled(split.seen)
+        icons = self.embed_labelled(load_icons(100 if self.smoke else N_ICONS))
+        labels = torch.block_diag(shown.labels, icons.labels)
+        names = (*shown.class_names, *icons.class_names)
+        embeddings = ImageEmbeddings.concatenate([shown.embeddings, icons.embeddings])
+        found[f"{len(names)} classes, with icons"] = LabelledImages(names, embeddings, labels)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +228,23 @@ class Benchmark(EncodedExperiment):
 
 
 @dataclass(frozen=True, eq=False)
+class Coco2014(Benchmark):
+    """MS-COCO, of which 48 classes are seen and 17 are not."""
+
+    def as_published(self, method: type[Method]) -> Method:
+        return method.on_coco() if method is Sdl else method()
+
+    def seen_and_unseen(self) -> SeenAndUnseen:
+        # Images in which an unseen class is labelled would show it, named or not.
+        labelled, pool = self.labelled.images, self.labelled.parts["pool"]
+        unseen = [self.class_names.index(name) for name in COCO_UNSEEN]
+        seen = [self.class_names.index(name) for name in COCO_SEEN]
+        rows = np.sort(pool[~labelled.labels[pool][:, unseen].any(axis=1)])
+        shown = labelled.subset(rows).of_classes(COCO_SEEN)
+        return SeenAndUnseen(shown, COCO_UNSEEN, self.image_labels[:, [*unseen, *seen]])
+
+
+@dataclass(frozen=True, eq=False)
 class NusWide(Benchmark):
     """NUS-WIDE, where Flickr's tags are the seen classes."""
 
@@ -234,10 +265,9 @@ class NusWide(Benchmark):
             self.data, "train", limit=len(labelled.images) if limit else None, draft_size=self.draft_size
         )
         rows = [row for row, name in enumerate(seen.ids) if name not in chosen_on]
-        rows = np.random.default_rng(self.seed).permutation(rows)[:MOST_SEEN]
         of_tests = tags.labels[tags.rows_of(images.ids)]
         everything = np.concatenate([images.labels, of_tests], axis=1)
-        return SeenAndUnseen(self.usable(seen.subset(np.sort(rows))), everything)
+        return SeenAndUnseen(self.usable(seen.subset(rows)), self.class_names, everything)
 
 
 @lru_cache(maxsize=8)
