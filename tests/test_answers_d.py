@@ -141,6 +141,38 @@ def test_zero_shot_clip_is_set_against_methods_that_learned_from_seen_classes():
     assert answers.seen_and_unseen(metrics).startswith("**Nothing to compare with, here.** Zero-shot CLIP")
 
 
+def test_what_systems_have_learned_and_what_they_owe_to_clip():
+    metrics = committed("12_seen_and_unseen", "miniworld")
+    metrics["comparisons"] = {
+        "learned over start on seen classes": {"LESA": comparison(9.0), "SDL": comparison(0.1)},
+        "learned over start on unseen classes": {"LESA": comparison(-3.0), "SDL": comparison(0.2)},
+        "more seen classes": {"LESA": comparison(-2.0), "BiAM": comparison(8.0)},
+        "with images of other things": {"BiAM": comparison(-4.0)},
+    }
+    metrics["map of unseen classes"] |= {"miniworld-RN-small, SDL, default": 65.0}
+    metrics["from random starts"] = {"LESA": 13.1, "SDL": 14.0}
+    metrics["by seen classes"] = {
+        "LESA": {"4 classes": 55.0, "16 classes": 53.0},
+        "BiAM": {"4 classes": 42.0, "16 classes": 50.0, "371 classes, with icons": 46.0},
+    }
+    text = answers.seen_and_unseen(metrics).split("\n\n")[1]
+    assert (
+        "seen classes are at default rates better with LESA (+9.0); not measurably different with SDL" in text
+    )
+    assert "Unseen classes are worse with LESA (-3.0); not measurably different with SDL (+0.2)." in text
+    assert "searched" not in text
+    assert (
+        "SDL is the best of 2 on unseen classes, at 14.0 %; from CLIP's own match it comes to 65.0 %." in text
+    )
+    assert (
+        "With labels of 16 classes in place of 4 classes, unseen ones are better with BiAM (+8.0); worse"
+        in text
+    )
+    assert "With 371 classes, with icons, in place of 16 classes, they are worse with BiAM (-4.0)." in text
+    metrics |= {"from random starts": {}, "by seen classes": {}, "comparisons": {}}
+    assert "\n\n" not in answers.seen_and_unseen(metrics)
+
+
 def row(method: str, source: str, rate: str, value: float, parameters: int, backbone: str = "RN50") -> dict:
     ends = {"mAP": value, "low": value - 1, "high": value + 1}
     learned = {"seconds": 12.0 if parameters else float("nan"), "parameters": parameters}

@@ -10,9 +10,9 @@ from comc_utils.evaluation.comparison import (
     compare,
     compare_each,
     compare_steps,
-    f1_over_seeds,
     map_over_seeds,
     map_percent,
+    top_k_over_seeds,
 )
 from comc_utils.evaluation.groups import over_each, tabulate
 from comc_utils.evaluation.metrics import (
@@ -108,11 +108,14 @@ def test_one_against_each_is_each_comparison():
     }
 
 
-def test_f1_is_the_mean_over_seeds_in_percent():
-    found = f1_over_seeds(POOR, LABELS, (2, 4))
-    assert set(found) == {"F1@2", "F1@4"}
-    expected = 100 * np.mean([top_k_metrics(of_seed, LABELS, 2).f1 for of_seed in POOR])
-    assert found["F1@2"] == pytest.approx(expected)
+def test_what_is_on_top_is_the_mean_over_seeds_in_percent():
+    found = top_k_over_seeds(POOR, LABELS, (2, 4))
+    assert list(found.columns) == ["K", "precision", "recall", "F1"] and list(found.K) == [2, 4]
+    for row in found.itertuples():
+        of_seeds = [top_k_metrics(of_seed, LABELS, row.K) for of_seed in POOR]
+        assert row.precision == pytest.approx(100 * np.mean([of.precision for of in of_seeds]))
+        assert row.recall == pytest.approx(100 * np.mean([of.recall for of in of_seeds]))
+        assert pytest.approx(100 * np.mean([of.f1 for of in of_seeds])) == row.F1
 
 
 def test_methods_are_compared_at_their_rate_with_each_backbone():

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from comc_utils import PAPER, SWITCHES
+from comc_utils.evaluation.rules import Verdict, side
 from comc_utils.method.presets import RELEASED
 
 ROOT = Path(__file__).parents[1]
@@ -126,6 +127,7 @@ def statements() -> Iterator[tuple[str, str]]:
     yield from _of_the_world()
     yield from _of_findings()
     yield from _of_comparable()
+    yield from _of_other_classes()
     yield from _of_claims()
     yield from _of_speed()
     yield from _of_presets()
@@ -263,6 +265,25 @@ def _of_comparable() -> Iterator[tuple[str, str]]:
     yield SCIENCE, f"have {concepts[0]} as they are and {concepts[1]} centred"
     kind = drawn["comparisons"]["CoMC over in kind"]["CLIP-DPT, softmax"]
     yield SCIENCE, f"With a softmax on both sides CoMC's lead over CLIP-DPT is {kind['difference']:.1f}"
+
+
+def _of_other_classes() -> Iterator[tuple[str, str]]:
+    found = metrics("miniworld", "12")
+    over = found["comparisons"]["CoMC over methods trained on seen classes"]
+    nearest = min(over, key=lambda name: over[name]["difference"])
+    low, high = (f"{over[nearest][end]:.1f}" for end in ("low", "high"))
+    yield SCIENCE, f"the nearest, {nearest}, is {over[nearest]['difference']:.1f} [{low}, {high}] below it."
+    yield SCIENCE, f"the best has {max(found['from random starts'].values()):.1f}."
+    seen, unseen = (
+        found["comparisons"][f"learned over start on {which} classes"] for which in ("seen", "unseen")
+    )
+    better = [sum(side(c) is Verdict.HOLDS for c in of.values()) for of in (seen, unseen)]
+    worse = sum(side(c) is Verdict.FAILS for c in unseen.values())
+    assert (*better, len(seen), worse) == (7, 1, 8, 3)
+    yield SCIENCE, "seven of the eight that learn by steps are better on seen classes"
+    yield SCIENCE, "three are worse on unseen ones, and DualCoOp alone"
+    more = {name: c["difference"] for name, c in found["comparisons"]["more seen classes"].items()}
+    yield SCIENCE, f"BiAM gains {more['BiAM']:.1f} on unseen ones and LESA loses {-more['LESA']:.1f}."
 
 
 def _of_claims() -> Iterator[tuple[str, str]]:

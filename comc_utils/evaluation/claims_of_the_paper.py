@@ -196,7 +196,7 @@ CLAIMS = (
         "4.2.1, Methods with Image Training, sentence 4; Table 2",
         "12_seen_and_unseen",
         _at_both_rates(groups.COMC_OVER_TRAINED_ON_SEEN),
-        "The paper compares on NUS-WIDE alone, with nine methods, four of which are here.",
+        "The paper has nine methods' figures from their papers, most with VGG-19; here they start as CLIP.",
     ),
 )
 """The paper's claims, in the order of the notebooks that test them."""

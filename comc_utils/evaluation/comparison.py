@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TypedDict
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
@@ -205,12 +206,12 @@ def over_seeds(differences: Float[np.ndarray, " n_seeds"]) -> tuple[float, float
     return differences.mean(), differences.mean() - half, differences.mean() + half
 
 
-def f1_over_seeds(
+def top_k_over_seeds(
     scores: Sequence[Float[ArrayLike, "n n_labels"]],
     labels: Int[ArrayLike, "n n_labels"],
     ks: Sequence[int] = (3, 5),
-) -> dict[str, float]:
-    """Mean over seeds of F1 of the K highest scores, in percent, as a part of a table's row.
+) -> pd.DataFrame:
+    """Mean over seeds of precision, recall and F1 of the K highest scores, in percent.
 
     Parameters
     ----------
@@ -223,10 +224,9 @@ def f1_over_seeds(
 
     Returns
     -------
-    dict of str to float
-        "F1@3" and "F1@5".
+    pandas.DataFrame
+        A row a K: columns K, precision, recall, F1.
     """
-    return {
-        f"F1@{k}": float(100 * np.mean([top_k_metrics(of_seed, labels, k).f1 for of_seed in scores]))
-        for k in ks
-    }
+    of_seeds = {k: np.mean([top_k_metrics(of_seed, labels, k) for of_seed in scores], axis=0) for k in ks}
+    rows = [(k, *100 * values) for k, values in of_seeds.items()]
+    return pd.DataFrame(rows, columns=["K", "precision", "recall", "F1"])

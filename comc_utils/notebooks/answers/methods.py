@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 from comc_utils.evaluation import groups
 from comc_utils.evaluation.comparison import Comparison
 from comc_utils.evaluation.rules import MARGIN, Verdict, side
-from comc_utils.notebooks.answers.words import Metrics, against, listed, percent, points, sorted_out
+from comc_utils.notebooks.answers.words import (
+    COMPARABLE,
+    Metrics,
+    against,
+    in_comparable_form,
+    listed,
+    percent,
+    points,
+    sorted_out,
+)
 
 _Comparisons = Mapping[str, Comparison]
 _SIDES = {Verdict.HOLDS: "above", Verdict.FAILS: "below", Verdict.WITHIN_NOISE: "not measurably different from"}
@@ -126,6 +135,7 @@ def rivals(metrics: Metrics) -> str:
         other = group.removeprefix(f"{groups.COMC_OVER}, ")
         if f"{other}, CoMC, default" in metrics["map"]:
             said.append(f"With {other}: {_among('default', comparisons, _reader(metrics['map'], other))}")
+    said.append(_comparable(metrics["map, comparable"]))
     if not metrics["rate factors"]:
         said.append("No rate was searched, since no labelled image is left to choose one on.")
     if not metrics["shots"]:
@@ -158,7 +168,69 @@ def seen_and_unseen(metrics: Metrics) -> str:
     of_nothing = _by_rate(metrics["comparisons"], groups.NOTHING_OVER_TRAINED_ON_SEEN)
     text = f"Zero-shot CLIP, which learns nothing, reaches {percent(read('Zero-shot CLIP', 'none'))}"
     standing = [f"at {rate} rates {_sides(of, rate, read)}" for rate, of in of_nothing.items() if of]
-    return " ".join(filter(None, [*said, "; ".join([text, *standing]) + "."]))
+    said.append("; ".join([text, *standing]) + ".")
+    said.append(_comparable(metrics["map, comparable"]))
+    learned = [_learned(rate, metrics["comparisons"]) for rate in groups.RATES]
+    learned += [_random_starts(metrics["from random starts"], read), _more_classes(metrics)]
+    return "\n\n".join(filter(None, [" ".join(filter(None, said)), " ".join(filter(None, learned))]))
+
+
+def _comparable(maps: Mapping[str, float]) -> str:
+    """Say how CoMC stands with the first backbone, all at their default rates, in comparable form."""
+    first = next(iter(maps)).partition(", ")[0] + ", "
+    of_first = {key.removeprefix(first): value for key, value in maps.items() if key.startswith(first)}
+    by_name = {
+        key.rpartition(", ")[0]: value for key, value in of_first.items() if not key.endswith(", searched")
+    }
+    return f"{COMPARABLE}{in_comparable_form(by_name)}."
+
+
+def _changes(comparisons: _Comparisons) -> str:
+    """Sort systems by what has become of the mAP: "better with A (+1.2); worse with B (-0.3)"."""
+    words = {Verdict.HOLDS: "better", Verdict.FAILS: "worse", Verdict.WITHIN_NOISE: "not measurably different"}
+    parts = []
+    for verdict, names in sorted_out(comparisons).items():
+        if names:
+            told = [f"{name} ({comparisons[name]['difference']:+.1f})" for name in names]
+            parts.append(f"{words[verdict]} with {listed(told)}")
+    return "; ".join(parts)
+
+
+def _learned(rate: str, comparisons: Mapping[str, _Comparisons]) -> str:
+    """Say what learning has done to seen and to unseen classes, in points; '' where none ran at the rate."""
+    seen, unseen = (
+        comparisons.get(group + groups.RATES[rate], {})
+        for group in (groups.LEARNED_OVER_START, groups.UNSEEN_OVER_START)
+    )
+    if not seen:
+        return ""
+    return (
+        f"Against the untrained start, in points, seen classes are at {rate} rates {_changes(seen)}. Unseen "
+        f"classes are {_changes(unseen)}."
+    )
+
+
+def _random_starts(at_random: Mapping[str, float], read: Callable[[str, str], float]) -> str:
+    """Say what the systems reach on unseen classes without the start from CLIP."""
+    if not at_random:
+        return ""
+    best = max(at_random, key=at_random.__getitem__)
+    return (
+        f"Where the match of images and labels starts at random, {best} is the best of {len(at_random)} on unseen "
+        f"classes, at {percent(at_random[best])}; from CLIP's own match it comes to {percent(read(best, 'default'))}."
+    )
+
+
+def _more_classes(metrics: Metrics) -> str:
+    """Say what more seen classes have done to unseen ones."""
+    words = list(dict.fromkeys(words for of in metrics["by seen classes"].values() for words in of))
+    own = [word for word in words if "icons" not in word]
+    said = []
+    if more := metrics["comparisons"].get(groups.MORE_SEEN):
+        said.append(f"With labels of {own[-1]} in place of {own[0]}, unseen ones are {_changes(more)}.")
+    if icons := metrics["comparisons"].get(groups.WITH_OTHER_THINGS):
+        said.append(f"With {words[-1]}, in place of {own[-1]}, they are {_changes(icons)}.")
+    return " ".join(said)
 
 
 def _by_rate(comparisons: Mapping[str, _Comparisons], group: str) -> dict[str, _Comparisons]:

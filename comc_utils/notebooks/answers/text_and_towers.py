@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from comc_utils.evaluation import groups
 from comc_utils.evaluation.comparison import Comparison
 from comc_utils.evaluation.rules import MARGIN, Verdict, side
-from comc_utils.notebooks.answers.words import Metrics, against, listed, percent, points, sorted_out
+from comc_utils.notebooks.answers.words import (
+    COMPARABLE,
+    Metrics,
+    against,
+    in_comparable_form,
+    listed,
+    percent,
+    points,
+    sorted_out,
+)
 
 _TRAININGS = {"equal epochs": "", "equal steps": groups.EQUAL_STEPS}
 _PAPERS_SENTENCES = 40_000
@@ -112,6 +121,8 @@ def backbones(metrics: Metrics) -> str:
     for method in _BASELINES:
         over = metrics["comparisons"].get(groups.comc_over(method), {})
         sentences.append(_over_method(method, over))
+    comparable = [f"*{name}*: {in_comparable_form(of)}" for name, of in metrics["map, comparable"].items()]
+    sentences.append(f"{COMPARABLE}{'. '.join(comparable)}.")
     return " ".join(filter(None, sentences))
 
 

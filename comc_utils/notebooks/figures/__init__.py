@@ -15,6 +15,7 @@ from comc_utils.notebooks.figures.inference import (
     training,
     weight_cosines,
 )
+from comc_utils.notebooks.figures.looking import by_number_of_classes, where_they_look
 from comc_utils.notebooks.figures.methods import by_shots, methods_by_source
 from comc_utils.notebooks.figures.shared import dots_with_intervals, spread_labels
 from comc_utils.notebooks.figures.text_and_towers import backbones, sizes, writers
@@ -28,6 +29,7 @@ __all__ = [
     "backbones",
     "before_and_after",
     "by_normalisation",
+    "by_number_of_classes",
     "by_shots",
     "corpus",
     "dots_with_intervals",
@@ -51,6 +53,7 @@ __all__ = [
     "top_weights",
     "training",
     "weight_cosines",
+    "where_they_look",
     "writers",
     "zero_shot",
 ]
