@@ -11,6 +11,7 @@ import pytest
 from published_metrics import RESULTS, committed
 
 from comc_utils.notebooks import answers
+from comc_utils.notebooks.answers.words import in_comparable_form
 from comc_utils.notebooks.figures import by_shots, methods_by_source
 
 matplotlib.use("agg")
@@ -187,6 +188,20 @@ TABLE = pd.DataFrame(
         row("Zero-shot CLIP", "nothing", "none", 65, 0),
     ]
 )
+
+
+def test_who_is_ahead_in_comparable_form():
+    maps = {"CoMC": 60.0, "CLIP-DPT": 61.0, "SPARC, softmax": 62.0, "ConSE": 9.0}
+    assert (
+        in_comparable_form(maps)
+        == "CoMC has 60.0 %; ahead of it are CLIP-DPT (61.0 %) and SPARC, softmax (62.0 %)"
+    )
+    assert in_comparable_form({"CoMC": 60.0, "ConSE": 9.0}) == "CoMC has 60.0 %; none is ahead of it"
+    metrics = committed("11_rivals", "miniworld")
+    metrics["map, comparable"] = {
+        "A, CoMC, default": 60.0, "A, CoMC, searched": 65.0, "A, CLIP, 80 prompts, none": 61.0, "B, CoMC, default": 9.0
+    }  # fmt: skip
+    assert "CoMC has 60.0 %; ahead of it is CLIP, 80 prompts (61.0 %)." in answers.rivals(metrics)
 
 
 def test_methods_stand_by_what_they_learn_from_with_what_learning_took():
