@@ -199,8 +199,11 @@ def test_who_is_ahead_in_comparable_form():
     assert in_comparable_form({"CoMC": 60.0, "ConSE": 9.0}) == "CoMC has 60.0 %; none is ahead of it"
     metrics = committed("11_rivals", "miniworld")
     metrics["map, comparable"] = {
-        "A, CoMC, default": 60.0, "A, CoMC, searched": 65.0, "A, CLIP, 80 prompts, none": 61.0, "B, CoMC, default": 9.0
-    }  # fmt: skip
+        "A, CoMC, default": 60.0,
+        "A, CoMC, searched": 65.0,
+        "A, CLIP, 80 prompts, none": 61.0,
+        "B, CoMC, default": 9.0,
+    }
     assert "CoMC has 60.0 %; ahead of it is CLIP, 80 prompts (61.0 %)." in answers.rivals(metrics)
 
 
