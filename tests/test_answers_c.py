@@ -31,6 +31,7 @@ def of_backbones(*steps: float) -> dict:
     over = {name: difference(-1.5 if name == names[0] else 5.0) for name in names}
     return {
         "map": {name: {"CoMC": 60 + i} for i, name in enumerate(names)},
+        "map, comparable": {name: {"CoMC": 60 + i, "CLIP-DPT": 60.5} for i, name in enumerate(names)},
         "image parameters (M)": SIZES,
         "image tower": KINDS,
         "comparisons": {
@@ -162,7 +163,8 @@ def test_the_backbones_on_which_comc_is_below_are_named():
     assert "it is below it with *miniworld-ViT* (-1.50 points" in answer
     assert "above it with *miniworld-ViT* (+1.50 points" in turned
     assert "below it with *miniworld-RN-small* (-5.00 points" in turned
-    assert "CLIP-DPT" not in answer
+    assert "Against CLIP-DPT" not in answer
+    assert "*miniworld-ViT*: CoMC has 60.0 %, and ahead of it is CLIP-DPT (60.5 %); *miniworld-RN" in answer
 
 
 def test_one_backbone_alone_is_not_judged():

@@ -194,9 +194,9 @@ def test_who_is_ahead_in_comparable_form():
     maps = {"CoMC": 60.0, "CLIP-DPT": 61.0, "SPARC, softmax": 62.0, "ConSE": 9.0}
     assert (
         in_comparable_form(maps)
-        == "CoMC has 60.0 %; ahead of it are CLIP-DPT (61.0 %) and SPARC, softmax (62.0 %)"
+        == "CoMC has 60.0 %, and ahead of it are CLIP-DPT (61.0 %) and SPARC, softmax (62.0 %)"
     )
-    assert in_comparable_form({"CoMC": 60.0, "ConSE": 9.0}) == "CoMC has 60.0 %; none is ahead of it"
+    assert in_comparable_form({"CoMC": 60.0, "ConSE": 9.0}) == "CoMC has 60.0 %, and none is ahead of it"
     metrics = committed("11_rivals", "miniworld")
     metrics["map, comparable"] = {
         "A, CoMC, default": 60.0,
@@ -204,7 +204,7 @@ def test_who_is_ahead_in_comparable_form():
         "A, CLIP, 80 prompts, none": 61.0,
         "B, CoMC, default": 9.0,
     }
-    assert "CoMC has 60.0 %; ahead of it is CLIP, 80 prompts (61.0 %)." in answers.rivals(metrics)
+    assert "CoMC has 60.0 %, and ahead of it is CLIP, 80 prompts (61.0 %)." in answers.rivals(metrics)
 
 
 def test_methods_stand_by_what_they_learn_from_with_what_learning_took():

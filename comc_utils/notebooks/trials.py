@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from comc_utils.datasets.nuswide import THE_PAPERS, find_test_set
 from comc_utils.errors import CoMCError
 from comc_utils.notebooks.committed import git
 from comc_utils.notebooks.files import declared_parameters, read_source
@@ -39,7 +38,7 @@ def trial_name(changed: Mapping[str, Any]) -> str:
     words = [
         f"{name}-{portable(value)}"
         for name, value in changed.items()
-        if name not in _NOT_A_CHANGE and value != THE_PAPERS
+        if name not in _NOT_A_CHANGE and not (name == TEST_SET and _is_the_papers(value))
     ]
     name = "-".join(re.sub(r"[^\w.]+", "-", word).strip("-") for word in words)
     if len(name) <= _LONGEST:
@@ -86,8 +85,18 @@ def test_set_of(profile: str, data: str | os.PathLike[str] | None) -> dict[str, 
     dict of str to str
         `TEST_SET` and its name; empty where there is no telling or but one.
     """
-    found = find_test_set(data) if profile == "nuswide" and data is not None else ""
+    if profile != "nuswide" or data is None:
+        return {}
+    from comc_utils.datasets.nuswide import find_test_set  # brings torch, and a run without changes is quick
+
+    found = find_test_set(data)
     return {TEST_SET: found} if found else {}
+
+
+def _is_the_papers(test_set: str) -> bool:
+    from comc_utils.datasets.nuswide import THE_PAPERS
+
+    return test_set == THE_PAPERS
 
 
 def portable(value: Any) -> Any:

@@ -122,7 +122,7 @@ def backbones(metrics: Metrics) -> str:
         over = metrics["comparisons"].get(groups.comc_over(method), {})
         sentences.append(_over_method(method, over))
     comparable = [f"*{name}*: {in_comparable_form(of)}" for name, of in metrics["map, comparable"].items()]
-    sentences.append(f"{COMPARABLE}{'. '.join(comparable)}.")
+    sentences.append(f"{COMPARABLE}{'; '.join(comparable)}.")
     return " ".join(filter(None, sentences))
 
 

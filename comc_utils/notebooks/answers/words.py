@@ -53,13 +53,13 @@ def in_comparable_form(maps: Mapping[str, float]) -> str:
     Returns
     -------
     str
-        Part of a sentence: "CoMC has 70.3 %; ahead of it is CLIP-DPT (71.0 %)".
+        Part of a sentence: "CoMC has 70.3 %, and ahead of it is CLIP-DPT (71.0 %)".
     """
     ours = maps["CoMC"]
     ahead = [f"{name} ({percent(value)})" for name, value in maps.items() if value > ours]
     verb = "are" if len(ahead) > 1 else "is"
     standing = f"ahead of it {verb} {listed(ahead)}" if ahead else "none is ahead of it"
-    return f"CoMC has {percent(ours)}; {standing}"
+    return f"CoMC has {percent(ours)}, and {standing}"
 
 
 COMPARABLE = (

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from comc_utils.notebooks.figures.palette import MUTED
 from comc_utils.notebooks.figures.shared import spread_labels
 
-_SIDE = 224
+_SIDE = 72
 
 
 def where_they_look(image: Image.Image, shares: pd.DataFrame, *, resize: Literal["crop", "plain"]) -> Figure:
@@ -37,18 +37,18 @@ def where_they_look(image: Image.Image, shares: pd.DataFrame, *, resize: Literal
     square = np.asarray(ImageOps.fit(image, size) if resize == "crop" else image.resize(size))
     methods, classes = shares.method.unique(), shares[["class", "kind"]].drop_duplicates()
     shape = (len(classes), 1 + len(methods))
-    figure, axes = plt.subplots(*shape, figsize=(1.12 * shape[1], 1.15 * shape[0] + 0.3), squeeze=False)
+    figure, axes = plt.subplots(*shape, figsize=(1.05 * shape[1], 1.08 * shape[0] + 0.3), squeeze=False)
     for row, (name, kind) in zip(axes, classes.itertuples(index=False), strict=True):
         for axis in row:
             axis.set(xticks=[], yticks=[])
-        row[0].imshow(square)
+        row[0].imshow(square, interpolation="bilinear")
         row[0].set_ylabel(f"{name}\n({kind})", fontsize=8)
         for axis, method in zip(row[1:], methods, strict=True):
             share = shares.share[(shares.method == method) & (shares["class"] == name)].to_numpy()
             side = math.isqrt(len(share))
             bright = (share / share.max()).reshape(side, side).repeat(-(-_SIDE // side), 0)
             bright = bright.repeat(-(-_SIDE // side), 1)[:_SIDE, :_SIDE, None]
-            axis.imshow((square * (0.15 + 0.85 * bright)).astype(np.uint8))
+            axis.imshow((square * (0.15 + 0.85 * bright)).astype(np.uint8), interpolation="bilinear")
     for axis, method in zip(axes[0, 1:], methods, strict=True):
         axis.set_title(method.replace(" (", "\n("), fontsize=7)
     return figure
