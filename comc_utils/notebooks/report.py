@@ -357,11 +357,14 @@ def _picture(path: Path, caption: str) -> _Picture:
         data, kind = path.read_bytes(), "png"
         with Image.open(path) as image:
             width, height = image.size
-            if len(data) > _LARGE_PNG:
-                buffer = io.BytesIO()
+            buffer, large = io.BytesIO(), len(data) > _LARGE_PNG
+            if large:
                 image.convert("RGB").save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-                if buffer.tell() < len(data):
-                    data, kind = buffer.getvalue(), "jpeg"
+            else:  # a drawing of few colours
+                few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+                few.save(buffer, "PNG", optimize=True)
+            if buffer.tell() < len(data):
+                data, kind = buffer.getvalue(), "jpeg" if large else "png"
     except OSError:
         raise CoMCError(f"{path} is not a readable picture; run the notebook that draws it again.") from None
     return _Picture(
