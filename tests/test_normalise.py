@@ -14,7 +14,8 @@ from comc_utils.errors import CoMCError
 from comc_utils.method.normalise import Normalisation, comparable_scores, normalise
 
 CHANGES = [how for how in Normalisation if how is not Normalisation.NONE]
-NUMBERS = st.lists(st.floats(-20, 20, width=32), min_size=2, max_size=6)
+# Apart by a 64th at least, or not at all: a shift rounds away what is far smaller than it.
+NUMBERS = st.lists(st.integers(-1280, 1280).map(lambda n: n / 64), min_size=2, max_size=6)
 
 
 def literally(scores: list[float], how: Normalisation) -> list[float]:

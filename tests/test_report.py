@@ -88,6 +88,8 @@ def faults(browser: Browser, path: Path, width: int = 1280, scheme: str = "light
     contents = page.locator("nav a[href='#claims']:visible").count()
     folded = page.locator("nav.bar summary:visible").count()
     page.mouse.wheel(0, 100_000)
+    # The wheel does not wait for the page to move.
+    page.wait_for_function("scrollY > 0 || document.documentElement.scrollHeight <= innerHeight")
     if contents + folded != 1 or not page.locator("nav a[href='#top']:visible").first.is_visible():
         found.append("no contents")
     top = page.locator("nav a[href='#top']:visible").bounding_box() or {"y": -1}
