@@ -45,6 +45,17 @@ def test_each_panel_is_brightest_where_its_system_looks(shares: pd.DataFrame) ->
     assert [axis.get_title() for axis in figure.axes[:3]] == ["", "LESA", "MKT"]
 
 
+def test_regions_that_do_not_divide_the_picture_are_where_they_are() -> None:
+    rows = [
+        {"method": "LESA", "class": "dog", "kind": "seen", "region": r, "share": float(r == 48)}
+        for r in range(49)
+    ]
+    figure = where_they_look(Image.new("RGB", (50, 50), (200, 200, 200)), pd.DataFrame(rows), resize="plain")
+    drawn = figure.axes[1].get_images()[0].get_array()
+    bright = np.flatnonzero(drawn[-1, :, 0] == drawn.max())
+    assert len(bright) / len(drawn) == pytest.approx(1 / 7, abs=1 / len(drawn)) and bright[-1] == len(drawn) - 1
+
+
 def test_a_plain_resize_shows_all_of_the_image(shares: pd.DataFrame) -> None:
     image = Image.new("RGB", (60, 20), (0, 0, 0))
     image.paste((255, 255, 255), (0, 0, 10, 20))

@@ -152,6 +152,9 @@ def test_another_test_set_is_loaded_and_named(root: Path, monkeypatch: pytest.Mo
     described = load_nuswide(root).describe()
     assert described["test set"] == find_test_set(root) == "three images of somebody's"
     assert not {"images (stated)", "labels per image (stated)"} & set(described)
+    monkeypatch.setattr(nuswide, "RANDOM_THIRD", range(3, 4))
+    described = load_nuswide(root).describe()
+    assert "random 30 %" in described["test set"] and "images (stated)" not in described
     assert find_test_set(root / "elsewhere") == ""
 
 

@@ -88,8 +88,8 @@ def load_nuswide(
     files = _find_images(root, ids, split, limit, draft_size)
     test_set = name_test_set(len(ids)) if split == "test" else ""
     stated: dict[str, int | float] = {"classes": 81}
-    if test_set not in OTHER_TEST_SETS.values():
-        stated |= {"images": N_IMAGES[split]}
+    if test_set in ("", THE_PAPERS):
+        stated["images"] = N_IMAGES[split]
     if split in _LABELS_PER_IMAGE and test_set == THE_PAPERS:
         stated["labels per image"] = _LABELS_PER_IMAGE[split]
     return MultiLabelImages.of_files(

@@ -88,7 +88,7 @@ def violated_pairs_loss(
 ) -> Float[Tensor, ""]:
     """Ranking loss that averages over the pairs within the margin, and so does not fade as there are fewer.
 
-    It is not CoMC's (`training.ranking_loss`), which is a sum over all pairs.
+    It is not CoMC's (`classifier.ranking_loss`), which is a sum over all pairs.
 
     Parameters
     ----------

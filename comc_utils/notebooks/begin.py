@@ -89,10 +89,10 @@ def _default_folder(
 
 def _refuse_two_test_sets(folder: Path, notebook: str, test_set: Mapping[str, str]) -> None:
     """Refuse to put numbers of different test sets side by side: a folder becomes one report."""
-    for path in sorted(folder.glob("manifest/[!.]*.json")):
-        other = read_manifest(folder, path.stem).settings.get(TEST_SET)
-        ours = test_set.get(TEST_SET)
-        if path.stem != notebook and other and ours and other != ours:
+    ours = test_set.get(TEST_SET)
+    for path in sorted(folder.glob("manifest/[!.]*.json")) if ours else ():
+        other = read_manifest(folder, path.stem).settings.get(TEST_SET, ours)
+        if path.stem != notebook and other != ours:
             raise CoMCError(
                 f"{readable(folder)} holds results of {path.stem} on another test set ({other}) than that of "
                 f"this run ({ours}); their scores cannot be compared. Give this run another folder for its "

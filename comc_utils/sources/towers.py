@@ -163,7 +163,7 @@ class EmbeddedWorld(EncodedExperiment):
     def more_and_more_seen(self, split: SeenAndUnseen) -> dict[str, LabelledImages]:
         """As for any profile, and then with images of other things, each alone, and their names for labels."""
         found = super().more_and_more_seen(split)
-        shown = self.embed_labelled(split.seen)
+        *_, shown = found.values()  # with all classes
         icons = self.embed_labelled(load_icons(100 if self.smoke else N_ICONS))
         labels = torch.block_diag(shown.labels, icons.labels)
         names = (*shown.class_names, *icons.class_names)

@@ -46,9 +46,10 @@ def where_they_look(image: Image.Image, shares: pd.DataFrame, *, resize: Literal
         for axis, method in zip(row[1:], methods, strict=True):
             share = shares.share[(shares.method == method) & (shares["class"] == name)].to_numpy()
             side = math.isqrt(len(share))
-            bright = (share / share.max()).reshape(side, side).repeat(-(-_SIDE // side), 0)
-            bright = bright.repeat(-(-_SIDE // side), 1)[:_SIDE, :_SIDE, None]
-            axis.imshow((square * (0.15 + 0.85 * bright)).astype(np.uint8), interpolation="bilinear")
+            cell = np.arange(_SIDE) * side // _SIDE  # of each pixel, along either side
+            bright = (share / share.max()).reshape(side, side)[np.ix_(cell, cell)]
+            shaded = square * (0.15 + 0.85 * bright[:, :, None])
+            axis.imshow(shaded.astype(np.uint8), interpolation="bilinear")
     for axis, method in zip(axes[0, 1:], methods, strict=True):
         axis.set_title(method.replace(" (", "\n("), fontsize=7)
     return figure
@@ -60,7 +61,7 @@ def by_number_of_classes(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns method, labelled (in words, from the fewest classes to the most), mAP; NaN where not run.
+        Columns method, labelled (in words, from the fewest classes to the most), mAP.
 
     Returns
     -------
@@ -70,7 +71,6 @@ def by_number_of_classes(table: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(6.4, 3.4))
     ends = {}
     for number, (method, rows) in enumerate(table.groupby("method", sort=False)):
-        rows = rows.dropna(subset="mAP")
         places = [words.index(word) for word in rows.labelled]
         line = axis.plot(places, rows["mAP"], marker="o", ms=4, color=plt.get_cmap("tab10")(number))[0]
         ends[method] = (places[-1], rows["mAP"].iloc[-1], line.get_color())
