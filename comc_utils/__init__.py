@@ -13,6 +13,7 @@ _PLACES = {
     "Normalisation": "comc_utils.method.normalise",
     "PAPER": "comc_utils.method.presets",
     "SWITCHES": "comc_utils.method.presets",
+    "Tagger": "comc_utils.tagging.tagger",
     "answers": "comc_utils.notebooks.answers",
     "baselines": "comc_utils.baselines",
     "begin": "comc_utils.notebooks.begin",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from comc_utils import __version__
 from comc_utils.errors import CoMCError
 from comc_utils.options import ExperimentOptions, flags
+from comc_utils.tagging import commands
 
 if TYPE_CHECKING:
     from comc_utils.sentences.llm.answers import LanguageModel
@@ -349,6 +350,17 @@ def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser) -> NoReturn
 
 
 COMMANDS = {
+    "tag": Command("tag your photos with your labels", commands.tag_arguments, commands.tag),
+    "learn": Command("learn a tagger from labels alone", commands.learn_arguments, commands.learn),
+    "embed": Command(
+        "embed photos once; tagging and searching open none again", commands.embed_arguments, commands.embed
+    ),
+    "find": Command("search photos by a sentence", commands.find_arguments, commands.find),
+    "calibrate": Command(
+        "make a tagger's scores probabilities, by some answers of yours",
+        commands.calibrate_arguments,
+        commands.calibrate,
+    ),
     "reproduce": Command(
         "run the notebooks side by side and write their results", _reproduce_arguments, _reproduce
     ),

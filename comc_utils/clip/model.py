@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -339,37 +339,55 @@ class Clip:
         ----------
         .. [1] C. Zhou, C. C. Loy, B. Dai. Extract Free Dense Labels from CLIP. ECCV 2022.
         """
+        n = len(images)
+        # Allocated outside inference mode, as above.
+        whole: dict[str, Tensor] = {}
+        done = 0
+        given = {"batch_size": batch_size, "local": local, "resize": resize, "num_workers": num_workers}
+        with tqdm(total=n, desc="images", disable=not progress) as bar:
+            for batch in self.encode_in_batches(images, **given):
+                rows = slice(done, done + len(batch))
+                for kind, part in vars(batch).items():
+                    if part is not None:
+                        if kind not in whole:
+                            whole[kind] = torch.empty(n, *part.shape[1:])
+                        whole[kind][rows] = part
+                done = rows.stop
+                bar.update(len(batch))
+        return ImageEmbeddings(**{"local": None, **whole})
+
+    def encode_in_batches(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        batch_size: int = 64,
+        local: bool = True,
+        resize: Literal["crop", "plain"] = "crop",
+        num_workers: int | None = None,
+    ) -> Iterator[ImageEmbeddings]:
+        """Embed images batch by batch, for those who keep each at once: otherwise as `encode_images`.
+
+        Yields
+        ------
+        ImageEmbeddings
+            Of ``batch_size`` images, the last of those that are left, in order.
+
+        Raises
+        ------
+        CoMCError
+            As `encode_images`, when the first batch is asked for or at the batch that it is about.
+        """
         if len(images) == 0:
             raise CoMCError("There are no images to embed; give at least one.")
         crop, scale = make_transforms(self.model, resize)
         tower = self.make_tower(self.model, local)
-        n = len(images)
-        # Allocated outside inference mode, as above.
-        embeddings: list[Tensor | None] = [None] * 4
-        done = 0
-        with (
-            read_batches(
-                images,
-                crop,
-                batch_size=batch_size,
-                num_workers=num_workers,
-                pin_memory=self.device.type == "cuda",
-            ) as batches,
-            tqdm(total=n, desc="images", disable=not progress) as bar,
-        ):
+        has_norms = self.projected_positions is not None
+        with read_batches(
+            images, crop, batch_size=batch_size, num_workers=num_workers, pin_memory=self.device.type == "cuda"
+        ) as batches:
             for parts in embed_batches(tower, scale, batches, self.device, half=self.half):
-                rows = slice(done, done + len(parts[0]))
-                for kind, part in enumerate(parts):
-                    if part is None:
-                        continue
-                    if embeddings[kind] is None:
-                        embeddings[kind] = torch.empty(n, *part.shape[1:])
-                    embeddings[kind][rows] = part
-                done = rows.stop
-                bar.update(len(parts[0]))
-        with_position, without, regions, norms = embeddings
-        norms = None if self.projected_positions is None else norms
-        return ImageEmbeddings(without, regions, with_position, norms)
+                with_position, without, regions, norms = parts
+                yield ImageEmbeddings(without, regions, with_position, norms if has_norms else None)
 
 
 def _check_texts(texts: Sequence[str]) -> None:

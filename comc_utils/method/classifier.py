@@ -236,6 +236,7 @@ def train_classifier(
     preset: Preset,
     *,
     seed: int,
+    fixed: LinearClassifier | None = None,
     progress: bool = False,
 ) -> tuple[LinearClassifier, list[EpochRecord]]:
     """Train the classifier on text alone: Algorithm 1, with the embeddings computed before.
@@ -252,12 +253,15 @@ def train_classifier(
         Optimiser, schedule, noise and bias.
     seed : int
         Of the initial weights, the order of the sentences, and the noise.
+    fixed : LinearClassifier, optional
+        Of the first of the N labels, which are ranked with the others and stay as they are.
     progress : bool
         Whether to show a bar over the epochs.
 
     Returns
     -------
     classifier : LinearClassifier
+        Of the labels that are not fixed: of all by default.
     history : list of EpochRecord
         One record an epoch: epoch, loss, learning_rate.
 
@@ -282,9 +286,11 @@ def train_classifier(
     (n_sentences, d), n_labels = embeddings.shape, labels.shape[1]
     generator = torch.Generator(device).manual_seed(seed)
 
-    start = [torch.empty(n_labels, d, device=device)]
+    n_fixed = 0 if fixed is None else fixed.weight.shape[0]
+    stays = [] if fixed is None else [t.to(device) for t in (fixed.weight, fixed.bias) if t is not None]
+    start = [torch.empty(n_labels - n_fixed, d, device=device)]
     if preset.bias:
-        start.append(torch.empty(n_labels, device=device))
+        start.append(torch.empty(n_labels - n_fixed, device=device))
     for parameter in start:  # as torch.nn.Linear starts
         parameter.uniform_(-1 / math.sqrt(d), 1 / math.sqrt(d), generator=generator)
     loss_of = {
@@ -297,6 +303,8 @@ def train_classifier(
         x = embeddings[rows]
         if preset.noise_std > 0:
             x = x + preset.noise_std * torch.empty_like(x).normal_(generator=generator)
+        if stays:
+            parameters = [torch.cat(both) for both in zip(stays, parameters, strict=True)]
         return loss_of(linear(x, *parameters), positive[rows])
 
     learned, history = minimise(

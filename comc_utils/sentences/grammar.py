@@ -7,16 +7,17 @@ puts things side by side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from comc_utils.errors import CoMCError
 from comc_utils.sentences import lexicon
 from comc_utils.sentences.corpus import Record
-from comc_utils.sentences.english import article, enumerate_phrases, plural
+from comc_utils.sentences.english import enumerate_phrases, plural
 from comc_utils.sentences.instructions import comc_instruction
 from comc_utils.sentences.labels import LabelSet
+from comc_utils.sentences.nouns import Counting, article_of, counting_as_listed
 
 RICHNESS = ("list", "relations", "full")
 """From a bare enumeration, over relations, numbers and places, to actions, light and openings."""
@@ -31,6 +32,8 @@ class Grammar:
         Names and synonyms. Places, adjectives and actions in whose words a class is named are never used.
     richness : {"list", "relations", "full"}
         How much a sentence may say beyond its labels.
+    counting : callable
+        How a noun stands in a sentence; `nouns.counting` for names that are in no table.
 
     Raises
     ------
@@ -38,11 +41,18 @@ class Grammar:
         For an unknown richness.
     """
 
-    def __init__(self, label_set: LabelSet, *, richness: str = "full") -> None:
+    def __init__(
+        self,
+        label_set: LabelSet,
+        *,
+        richness: str = "full",
+        counting: Callable[[str], Counting] = counting_as_listed,
+    ) -> None:
         if richness not in RICHNESS:
             raise CoMCError(f"Unknown richness {richness!r} of the grammar; known: {', '.join(RICHNESS)}.")
         self.label_set = label_set
         self.richness = richness
+        self._counting = counting
         self.name = f"grammar-{richness}"
         self._level = RICHNESS.index(richness)
         self._places = self._without_labels(lexicon.PLACES)
@@ -134,16 +144,19 @@ class Grammar:
         if adjective is None and self._adjectives[kind] and rng.random() < 0.3 * (self._level > 0):
             adjective = choice(rng, self._adjectives[kind])
         adjective = f"{adjective} " if adjective else ""
-        if noun in lexicon.MASS_NOUNS:
+        how = self._counting(noun)
+        if how is Counting.BARE:
             return noun, False, kind
-        if noun in lexicon.DEFINITE_NAMES:
+        if how is Counting.QUALITY:
+            return f"something {noun}", False, kind
+        if how is Counting.DEFINITE:
             return f"the {noun}", False, kind
-        if noun in lexicon.PLURAL_NAMES:
+        if how is Counting.PLURAL:
             number = choice(rng, ("some ", "many ", "")) if self._level > 0 else ""
             return f"{number}{adjective}{noun}", True, kind
         if self._level > 0 and rng.random() < plural_probability:
             return f"{choice(rng, lexicon.NUMBERS)} {adjective}{plural(noun)}", True, kind
-        return f"{article(adjective + noun)} {adjective}{noun}", False, kind
+        return f"{article_of(adjective + noun)} {adjective}{noun}", False, kind
 
     def compose(
         self, phrases: Sequence[tuple[str, bool, str]], rng: np.random.Generator, *, setting: str

@@ -171,7 +171,7 @@ class LabelSet:
         table: dict[str, int | None] = {}
         for index, class_name in enumerate(self.class_names):
             nouns = (class_name, *self.synonyms.get(class_name, ()), *self.narrower.get(class_name, ()))
-            for phrase in (form for noun in nouns for form in _forms(noun)):
+            for phrase in (form for noun in nouns for form in forms(noun)):
                 other = table.setdefault(phrase, index)
                 if other != index:
                     raise CoMCError(
@@ -180,7 +180,7 @@ class LabelSet:
                         f"{class_name!r}; remove it from the synonyms of one of them."
                     )
         for compound in self.misleading:
-            for phrase in _forms(compound):
+            for phrase in forms(compound):
                 table.setdefault(phrase, None)
         return table
 
@@ -189,7 +189,8 @@ class LabelSet:
         return max(phrase.count(" ") + 1 for phrase in self._class_of_phrase)
 
 
-def _forms(noun: str) -> list[str]:
+def forms(noun: str) -> list[str]:
+    """Write a noun as `LabelSet.find` looks for it: singular, plural, and the plainest plural."""
     # Captions also write the plain plural of irregular nouns: "persons", "mouses".
     forms = (noun, plural(noun), f"{noun}s")
     return [" ".join(_WORD_OR_MARK.findall(form.lower())) for form in forms]

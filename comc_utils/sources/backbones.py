@@ -14,7 +14,9 @@ from comc_utils.options import ExperimentOptions
 from comc_utils.profiles import Profile
 
 
-def load_backbone(name: str, weights: str | Path | None = None, *, tag: str | None = None) -> Clip:
+def load_backbone(
+    name: str, weights: str | Path | None = None, *, tag: str | None = None, device: str | None = None
+) -> Clip:
     """Load a CLIP model by name.
 
     Parameters
@@ -28,23 +30,38 @@ def load_backbone(name: str, weights: str | Path | None = None, *, tag: str | No
         the package.
     tag : str, optional
         Of weights in a file, where the file does not say how it was trained.
+    device : str, optional
+        Where the towers run; by default the GPU where torch finds one, and the CPU for the embedded models.
 
     Returns
     -------
     Clip
-        On the GPU where torch finds one.
 
     Raises
     ------
     CoMCError
-        Where weights are missing, damaged or of another model, or the resolution is no number.
+        Where weights are missing, damaged or of another model, the resolution is no number, or torch has no
+        such device here.
     """
+    if device is not None:
+        _check_device(device)
     if name in MODEL_NAMES:
         register_models()
-        return load_clip(name, weights_path(name), tokenizer=tokenizer())
+        return load_clip(name, weights_path(name), tokenizer=tokenizer(), device=device or "cpu")
     model, image_size, weights = _find(name, weights)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return load_clip(model, weights, tag=tag, image_size=image_size, device=device)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    # Of a device that is not there torch says so by exceptions of several kinds.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise CoMCError(
+            f"Device {device!r} cannot be used here ({reason}); use cpu, or leave it out."
+        ) from None
 
 
 def describe_backbones(profile: Profile, options: ExperimentOptions) -> dict[str, dict[str, Any]]:

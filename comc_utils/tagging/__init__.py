@@ -1,0 +1,1 @@
+"""Own labels on own photos: what the paper's method is for."""

@@ -1,0 +1,68 @@
+"""One photo for a look, from wherever it is."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import requests
+from PIL import Image, ImageOps
+
+from comc_utils.datasets.image_files import open_image
+from comc_utils.errors import CoMCError
+from comc_utils.store.rgb import image_errors, to_rgb
+
+MOST_BYTES = 50 * 2**20
+"""Of a photo that is fetched."""
+_SECONDS = 30
+
+
+def open_photo(photo: str | os.PathLike[str] | Image.Image, *, fetch: bool = False) -> Image.Image:
+    """Open a photo, in RGB, turned as its EXIF data say.
+
+    Parameters
+    ----------
+    photo : path, address or PIL image
+    fetch : bool
+        Whether an address (http, https) may be fetched.
+
+    Returns
+    -------
+    PIL.Image.Image
+
+    Raises
+    ------
+    CoMCError
+        It does not open; an address without ``fetch``, that cannot be fetched, or with more than 50 MB;
+        something else than a photo.
+    """
+    if isinstance(photo, Image.Image):
+        with image_errors("The image"):
+            return to_rgb(ImageOps.exif_transpose(photo))
+    if not isinstance(photo, str | os.PathLike):
+        raise CoMCError(f"A photo is of type {type(photo).__name__}; give a path, an address or a PIL image.")
+    place = os.fspath(photo)
+    if not place.startswith(("http://", "https://")):
+        return open_image(place, exif_rotation=True)
+    if not fetch:
+        raise CoMCError(f"{place} is an address, and nothing is fetched unasked; say so with fetch=True.")
+    content = _fetch(place)
+    with image_errors(f"What lies at {place}"), Image.open(io.BytesIO(content)) as image:
+        return to_rgb(ImageOps.exif_transpose(image))
+
+
+def _fetch(address: str) -> bytes:
+    try:
+        with requests.get(address, stream=True, timeout=_SECONDS) as answer:
+            answer.raise_for_status()
+            content = bytearray()
+            for piece in answer.iter_content(2**16):
+                content += piece
+                if len(content) > MOST_BYTES:
+                    raise CoMCError(f"{address} holds more than {MOST_BYTES >> 20} MB; fetch it yourself.")
+    except requests.RequestException as error:
+        raise CoMCError(
+            f"{address} could not be fetched ({type(error).__name__}: {error}); check the address and the "
+            "network."
+        ) from None
+    return bytes(content)

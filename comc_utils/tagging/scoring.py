@@ -1,0 +1,159 @@
+"""From embeddings of photos to scores and tags: all of a tagger that needs no CLIP model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from comc_utils.baselines import ClipDpt, ZeroShotClip
+from comc_utils.clip import ImageEmbeddings
+from comc_utils.errors import CoMCError
+from comc_utils.method.classifier import LinearClassifier
+from comc_utils.method.comc import FusedClassifier
+from comc_utils.method.presets import RELEASED
+from comc_utils.method.protocol import Learned, Recogniser, Task
+from comc_utils.tagging.about import About
+from comc_utils.tagging.against import AgainstBackground, twins
+from comc_utils.tagging.embeddings import PhotoEmbeddings
+from comc_utils.tagging.learning import COMC_SCALE
+from comc_utils.tagging.models import check_same
+from comc_utils.tagging.thresholds import Threshold
+
+Tag = dict[str, str | float]
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """What was learned of labels, applied to embeddings.
+
+    Attributes
+    ----------
+    about : About
+    tensors : mapping of str to Tensor
+        ``labels`` [N, d] and ``background`` [B, d], unit vectors of prompts; of CoMC ``weight``, ``bias``.
+    """
+
+    about: About
+    tensors: Mapping[str, Tensor]
+
+    @cached_property
+    def _recogniser(self) -> Recogniser:
+        both = torch.cat([self.tensors[name] for name in ("labels", "background") if name in self.tensors])
+        if self.about.method == "comc":
+            classifier = LinearClassifier(self.tensors["weight"], self.tensors.get("bias"))
+            # Images are mapped to the background's words: those of the labels would tie them to each other.
+            dictionary = self.tensors["background" if self.about.background else "labels"]
+            return FusedClassifier(classifier, dictionary, RELEASED, self.about.alpha, self.about.tau)
+        task = Task((), both, self.about.tau)
+        return (ClipDpt() if self.about.towers.regions else ZeroShotClip()).recogniser(Learned(), task)
+
+    @cached_property
+    def _against(self) -> AgainstBackground:
+        scale = COMC_SCALE if self.about.method == "comc" else 1.0
+        return AgainstBackground(self._recogniser, twins(self.about.labels, self.about.background), scale)
+
+    def log_odds(self, images: PhotoEmbeddings | ImageEmbeddings) -> Float[np.ndarray, "n n_labels"]:
+        """Log-odds of each label against the background; of the method's own scores, these.
+
+        Parameters
+        ----------
+        images : PhotoEmbeddings or ImageEmbeddings
+            Of n photos, by the tagger's own model.
+
+        Returns
+        -------
+        ndarray [n, N]
+
+        Raises
+        ------
+        CoMCError
+            Embeddings of another model.
+        """
+        score = self._against.log_odds if self.about.background else self._recogniser.score
+        return self._in_chunks(score, images)
+
+    def words(self, images: PhotoEmbeddings | ImageEmbeddings) -> Float[np.ndarray, "n n_words"]:
+        """Log-odds of each background word against the others; otherwise as `log_odds`."""
+        return self._in_chunks(self._against.words, images)
+
+    def scores(self, images: PhotoEmbeddings | ImageEmbeddings) -> Float[np.ndarray, "n n_labels"]:
+        """Score photos.
+
+        Parameters
+        ----------
+        images : PhotoEmbeddings or ImageEmbeddings
+            Of n photos, by the tagger's own model.
+
+        Returns
+        -------
+        ndarray [n, N]
+            In [0, 1]: a label's share of the softmax over itself and the background vocabulary, which is no
+            probability; that a person would say yes, after `calibrate`. Without a background the method's own
+            scores, of any size.
+
+        Raises
+        ------
+        CoMCError
+            Embeddings of another model.
+        """
+        odds = self.log_odds(images)
+        if not self.about.background:
+            return odds
+        return self.about.calibration.probabilities(odds) if self.about.calibration else 1 / (1 + np.exp(-odds))
+
+    def _in_chunks(
+        self, score: Callable[[ImageEmbeddings], Tensor], images: PhotoEmbeddings | ImageEmbeddings
+    ) -> Float[np.ndarray, "n columns"]:
+        if isinstance(images, PhotoEmbeddings):
+            check_same(images.towers, self.about.towers, "These are embeddings")
+            return np.concatenate([score(part).numpy() for _, part in images.in_chunks()])
+        if images.global_.shape[1] != self.tensors["labels"].shape[1]:
+            raise CoMCError(
+                f"These embeddings have {images.global_.shape[1]} numbers each, and those of "
+                f"{self.about.towers.model} have {self.tensors['labels'].shape[1]}; embed the photos with the "
+                "tagger's own model."
+            )
+        return score(images).numpy()
+
+    def choose(
+        self,
+        scores: Float[np.ndarray, "n n_labels"],
+        threshold: float | str | Threshold | None,
+        top_k: int | None,
+    ) -> list[list[Tag]]:
+        """Choose tags by the scores of photos [n, N]: see `Tagger.tag`."""
+        least = self.least(threshold)
+        if top_k is not None and top_k < 1:
+            raise CoMCError(f"top_k is {top_k}; give 1 or more tags a photo, or none for all.")
+        tagged = []
+        for row in scores:
+            order = np.argsort(-row, kind="stable")
+            chosen = order[row[order] >= least[order]][:top_k]
+            tagged.append([{"label": self.about.names[j], "score": float(row[j])} for j in chosen])
+        return tagged
+
+    def least(self, threshold: float | str | Threshold | None) -> Float[np.ndarray, " n_labels"]:
+        """Give the score from which each label is a tag, [N]: see `tag`."""
+        if threshold is None:
+            return np.full(len(self.about.names), -np.inf)
+        if isinstance(threshold, str):
+            if threshold != "auto":
+                raise CoMCError(
+                    f'The threshold is {threshold!r}; give a number, "auto", or None for all labels.'
+                )
+            threshold = self.threshold
+        if not isinstance(threshold, Threshold):
+            return np.full(len(self.about.names), float(threshold))
+        least = threshold.of(self.about.names)
+        if np.isnan(least).any():
+            raise CoMCError(
+                "The method's own scores have no threshold by themselves; give one (--threshold), or a number "
+                "of tags (--top-k) with --threshold all."
+            )
+        return least
