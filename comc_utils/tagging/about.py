@@ -168,7 +168,6 @@ tagger("photo.jpg")
 def model_card(about: About) -> str:
     """Write what somebody should know who finds the tagger."""
     shown = ", ".join(about.names[:20]) + (f", ... ({len(about.names):,})" if len(about.names) > 20 else "")
-    by_label = ", by label" if about.threshold.by_label else f"{about.threshold.value:.3f}"
     return CARD.format(
         n=len(about.names),
         method={"comc": "CoMC's linear layer", "zero-shot": "CLIP's prompts, zero-shot"}[about.method],
@@ -177,7 +176,7 @@ def model_card(about: About) -> str:
         model=about.towers.model,
         weights=about.weights,
         scores=about.scores_are,
-        threshold=by_label.removeprefix(", "),
+        threshold=str(about.threshold),
         origin=about.threshold.origin,
         sentences=about.sentences or "none: the labels' prompts alone",
     )

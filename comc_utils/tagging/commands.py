@@ -66,9 +66,7 @@ def learn(arguments: argparse.Namespace) -> int:
         photos = _embed(gather_photos(arguments.auto_on), tagger, arguments)
         tagger = tagger.choose_threshold(photos, ", ".join(arguments.auto_on))
     tagger.save(arguments.to)
-    print(
-        f"{len(tagger.labels):,} labels; a tag from {_value(tagger.threshold)} on ({tagger.threshold.origin})"
-    )
+    print(f"{len(tagger.labels):,} labels; a tag from {tagger.threshold} on ({tagger.threshold.origin})")
     print(f"Tagger: {arguments.to}")
     return 0
 
@@ -299,17 +297,13 @@ def _threshold(given: str, tagger: Tagger) -> tuple[float | str | Threshold | No
         return None, "all labels"
     if given == "auto":
         own = tagger.threshold
-        return own, f"scores from {_value(own)} on ({own.origin})"
+        return own, f"scores from {own} on ({own.origin})"
     try:
         value = float(given)
     except ValueError:
         by_label = read_thresholds(Path(given), tagger.labels)
         return by_label, f"scores from each label's own threshold on ({by_label.origin})"
     return value, f"scores from {value:g} on"
-
-
-def _value(threshold: Threshold) -> str:
-    return "each label's own threshold" if threshold.by_label else f"{threshold.value:.4f}"
 
 
 def _write_sidecars(arguments: argparse.Namespace, photos: Photos, tags: list) -> str:

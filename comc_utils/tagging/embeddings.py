@@ -111,8 +111,9 @@ class PhotoEmbeddings:
         """Number of photos."""
         return len(self.photos)
 
-    def in_chunks(self, size: int = PHOTOS_A_CHUNK) -> Iterator[tuple[slice, ImageEmbeddings]]:
+    def in_chunks(self) -> Iterator[tuple[slice, ImageEmbeddings]]:
         """Read some photos at a time, in order: their rows, and their embeddings in single precision."""
+        size = PHOTOS_A_CHUNK
         kept: dict[str, dict[str, Tensor]] = {}
         for first in range(0, len(self), size):
             wanted = list(zip(self.parts[first : first + size], self.rows[first : first + size], strict=True))

@@ -155,8 +155,8 @@ def _check(found: Sequence[tuple[str, Label]], place: str) -> tuple[Label, ...]:
                 where_first, other = first[key]
                 raise CoMCError(
                     f"Labels {other.name!r} ({where_first}) and {label.name!r} ({where}) of {place} are the "
-                    "same but for case, spaces or the plural; remove one, or say what it means: "
-                    f"{label.name} = a phrase for it."
+                    "same but for case, spaces or the plural, or have the same phrase; remove one, or say what "
+                    f"it means: {label.name} = a phrase for it."
                 )
             first[key] = (where, label)
     return tuple(label for _, label in found)

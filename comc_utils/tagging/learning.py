@@ -39,7 +39,7 @@ BACKGROUND_SENTENCES = 4_000
 """About background words alone; written and embedded once for a model."""
 NEGATIVES = 600
 """Of these, as many are held against each label."""
-SENTENCES_A_LABEL = 300
+SENTENCES_A_LABEL = 100
 """By default: docs/own_photos.md says how mAP grows with their number."""
 THE_LABEL = "= the label itself ="
 """In `own_sentences`; no name begins so."""

@@ -48,7 +48,7 @@ def save_tagger(folder: Path, about: About, tensors: Mapping[str, Tensor]) -> No
         with ExitStack() as files:
             paths = {name: files.enter_context(atomic_path(folder / name)) for name in (CONFIG, TENSORS, CARD)}
             save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, paths[TENSORS])
-            text = json.dumps(config, ensure_ascii=False, indent=1, allow_nan=True)
+            text = json.dumps(config, ensure_ascii=False, indent=1, allow_nan=False)
             paths[CONFIG].write_text(text, encoding="utf-8")
             paths[CARD].write_text(model_card(about), encoding="utf-8")
     except (OSError, SafetensorError) as error:

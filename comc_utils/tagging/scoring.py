@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.special import expit
 from torch import Tensor
 
 from comc_utils.baselines import ClipDpt, ZeroShotClip
@@ -23,7 +24,7 @@ from comc_utils.tagging.against import AgainstBackground, twins
 from comc_utils.tagging.embeddings import PhotoEmbeddings
 from comc_utils.tagging.learning import COMC_SCALE
 from comc_utils.tagging.models import check_same
-from comc_utils.tagging.thresholds import Threshold
+from comc_utils.tagging.thresholds import Threshold, of_photos
 
 Tag = dict[str, str | float]
 
@@ -105,7 +106,7 @@ class Scorer:
         odds = self.log_odds(images)
         if not self.about.background:
             return odds
-        return self.about.calibration.probabilities(odds) if self.about.calibration else 1 / (1 + np.exp(-odds))
+        return self.about.calibration.probabilities(odds) if self.about.calibration else expit(odds)
 
     def _in_chunks(
         self, score: Callable[[ImageEmbeddings], Tensor], images: PhotoEmbeddings | ImageEmbeddings
@@ -120,6 +121,30 @@ class Scorer:
                 "tagger's own model."
             )
         return score(images).numpy()
+
+    def least_on(self, images: PhotoEmbeddings | ImageEmbeddings) -> float:
+        """Choose a threshold on photos without labels.
+
+        By CLIP's prompts so many words of the background lie above it as a photo shows of them, on average.
+        CoMC's rows of labels and of words are learned from different amounts of text: by its scores, as many
+        labels lie above it as by the prompts.
+
+        Parameters
+        ----------
+        images : PhotoEmbeddings or ImageEmbeddings
+
+        Returns
+        -------
+        float
+            Log-odds.
+        """
+        by_prompts = Scorer(replace(self.about, method="zero-shot", calibration=None), self.tensors)
+        least = of_photos(by_prompts.words(images))
+        if self.about.method == "zero-shot":
+            return least
+        odds = self.log_odds(images)
+        n_tags = (by_prompts.log_odds(images) >= least).sum()
+        return float(np.quantile(odds, 1 - n_tags / odds.size))
 
     def choose(
         self,
@@ -147,7 +172,7 @@ class Scorer:
                 raise CoMCError(
                     f'The threshold is {threshold!r}; give a number, "auto", or None for all labels.'
                 )
-            threshold = self.threshold
+            threshold = self.about.threshold
         if not isinstance(threshold, Threshold):
             return np.full(len(self.about.names), float(threshold))
         least = threshold.of(self.about.names)

@@ -39,7 +39,7 @@ from comc_utils.tagging.opening import open_photo
 from comc_utils.tagging.photos import Photos, gather_photos
 from comc_utils.tagging.saved import load_tagger, save_tagger
 from comc_utils.tagging.scoring import Scorer, Tag
-from comc_utils.tagging.thresholds import OWN_SCORES, Threshold, calibrate, of_photos, share, threshold_at_first
+from comc_utils.tagging.thresholds import OWN_SCORES, Threshold, calibrate, share, threshold_at_first
 
 METHODS = ("zero-shot", "comc")
 Photo = str | os.PathLike[str] | Image.Image
@@ -329,8 +329,7 @@ class Tagger(ModelHubMixin):
     def choose_threshold(self, photos: PhotoEmbeddings, name: str) -> Tagger:
         """Choose the threshold on photos without labels, such as those that are to be tagged.
 
-        As many words of the background lie above it as a photo shows of them, on average; with CoMC's scores as
-        many labels as then lie above it by CLIP's prompts.
+        See `Scorer.least_on`.
 
         Parameters
         ----------
@@ -353,13 +352,7 @@ class Tagger(ModelHubMixin):
             raise CoMCError(
                 "The method's own scores have no background to choose a threshold by; give a threshold."
             )
-        by_prompts = Scorer(replace(self.about, method="zero-shot", calibration=None), self._tensors)
-        least = of_photos(by_prompts.words(photos))
-        odds = self._scorer.log_odds(photos)
-        if self.about.method == "comc":
-            n_tags = (by_prompts.log_odds(photos) >= least).sum()
-            least = float(np.quantile(odds, 1 - n_tags / odds.size))
-        value = self._as_score(least)
+        value = self._as_score(self._scorer.least_on(photos))
         origin = f"the background's words on {len(photos):,} photos of {name}, without labels"
         return Tagger(self.about.with_threshold(Threshold(value, origin)), self._tensors, lambda: self.towers)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from comc_utils.errors import CoMCError, printable
 
-KNOWN_DRAWINGS = {"zero-shot": -3.35, "comc": 0.25}
+KNOWN_DRAWINGS = {"zero-shot": -3.35, "comc": -0.13}
 """Log-odds by method at which micro F1 is highest on scenes of the embedded world whose drawings its models
-know; `evaluate.known_drawings` finds them. No scene of a test and no photo was looked at."""
+know; `benchmarks.thresholds` finds them. No scene of a test and no photo was looked at."""
 WORDS_A_PHOTO = 3
 """Background words that a photo shows on average, above the threshold that `of_photos` chooses: the number that
 is best on the known drawings, found likewise."""
@@ -29,17 +29,23 @@ class Threshold:
 
     Attributes
     ----------
-    value : float
-        Of all labels that `by_label` does not name; a score at or above it is a tag.
+    value : float or None
+        Of all labels that `by_label` does not name; a score at or above it is a tag. None where there is none.
     origin : str
         Where it comes from, in words.
     by_label : mapping of str to float
         Of single labels.
     """
 
-    value: float
+    value: float | None
     origin: str
     by_label: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Write the value, as far as there is one for all."""
+        if self.by_label:
+            return "each label's own"
+        return "none" if self.value is None else f"{self.value:.4f}"
 
     def of(self, names: Sequence[str]) -> Float[np.ndarray, " n_labels"]:
         """Give the threshold of each label.
@@ -55,7 +61,7 @@ class Threshold:
                 f"The thresholds from {self.origin} are for other labels, {strangers[0]!r} among them; choose "
                 "them for these labels."
             )
-        return np.array([self.by_label.get(name, self.value) for name in names])
+        return np.array([self.by_label.get(name, self.value) for name in names], dtype=float)
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,10 @@ class Calibration:
 
     def probabilities(self, log_odds: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, "n n_labels"]:
         """Turn log-odds into probabilities that a person would say yes."""
-        return 1 / (1 + np.exp(-(self.slope * log_odds + self.intercept)))
+        return expit(self.slope * log_odds + self.intercept)
 
 
-OWN_SCORES = Threshold(math.nan, "nothing: the method's own scores have none")
+OWN_SCORES = Threshold(None, "nothing: the method's own scores have none")
 """Of a tagger without a background."""
 
 
@@ -93,7 +99,7 @@ def threshold_at_first(method: str) -> Threshold:
 
 def share(log_odds: float) -> float:
     """Turn log-odds into a score: a label's share of the softmax over itself and the background, in (0, 1)."""
-    return 1 / (1 + math.exp(-log_odds))
+    return float(expit(log_odds))
 
 
 def of_photos(log_odds: Float[np.ndarray, "n n_words"], n_words: int = WORDS_A_PHOTO) -> float:
@@ -242,4 +248,4 @@ def read_thresholds(path: Path, names: Sequence[str]) -> Threshold:
         raise CoMCError(
             f"{path} has no threshold for {missing[0]!r} ({len(missing):,} missing); add the lines."
         )
-    return Threshold(math.nan, f"the file {path.name}", values)
+    return Threshold(None, f"the file {path.name}", values)
