@@ -25,7 +25,8 @@ from comc_utils.notebooks.figures.palette import MAIN, MUTED
 from comc_utils.notebooks.outputs import use_style
 
 MODULES = (
-    "text_encoding", "image_encoding", "training", "loss", "inference", "cache", "metrics", "start_up",
+    "text_encoding", "image_encoding", "tagging", "training", "loss", "inference", "cache", "metrics",
+    "start_up",
 )  # fmt: skip
 FOLDER = Path(__file__).parents[1] / "results" / "benchmarks"
 

@@ -62,7 +62,7 @@ def as_data_set(paths: list[Path]) -> MultiLabelImages:
 
 
 def _prepare(openvino: bool) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
-    clip = _random_rn50()
+    clip = random_rn50()
     reference = copy.deepcopy(clip.model).to(memory_format=torch.contiguous_format)  # open_clip's own
     paths = photo_files()
     photos = as_data_set(paths)
@@ -74,7 +74,7 @@ def _prepare(openvino: bool) -> tuple[Callable[[], Tensor], Callable[[], Tensor]
 
 
 def _prepare_local() -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
-    clip, photos = _random_rn50(), as_data_set(photo_files())
+    clip, photos = random_rn50(), as_data_set(photo_files())
 
     def embed(local: bool) -> ImageEmbeddings:
         return clip.encode_images(photos, batch_size=BATCH_SIZE, local=local)
@@ -82,7 +82,8 @@ def _prepare_local() -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     return lambda: embed(True).with_position, lambda: embed(False).with_position
 
 
-def _random_rn50() -> Clip:
+def random_rn50() -> Clip:
+    """Make an RN50 of random weights, all of whose branches do something."""
     clip = load_clip("RN50-quickgelu", None)
     generator = torch.Generator().manual_seed(1)
     for name, parameter in clip.model.visual.named_parameters():

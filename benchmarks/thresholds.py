@@ -119,7 +119,7 @@ def on_miniworld(backbone: str, method: str, part: str) -> World:
     """Score scenes by a tagger of the 20 classes: test scenes, or those of known drawings."""
     experiment = load_experiment("miniworld", backbone=backbone)
     tagger = Tagger.learn(experiment.class_names, model=backbone, method=method)
-    scorer = tagger._scorer
+    scorer = tagger.scorer
     if part == "miniworld":
         images, labels = experiment.image_embeddings, experiment.image_labels
     else:

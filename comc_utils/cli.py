@@ -210,7 +210,10 @@ def _check_checkpoint(arguments: argparse.Namespace) -> int:
 def _write_sentences_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="the corpus (JSONL)")
     parser.add_argument(
-        "--labels", choices=("voc2007", "coco2014", "nuswide"), required=True, help="classes to write about"
+        "--labels",
+        required=True,
+        metavar="NAME|FILE",
+        help="classes to write about: voc2007, coco2014, nuswide, or your labels, a text file with one a line",
     )
     writer = parser.add_mutually_exclusive_group(required=True)
     writer.add_argument("--model", metavar="NAME", help="model of an OpenAI-compatible endpoint")
@@ -290,6 +293,7 @@ def _write_sentences(arguments: argparse.Namespace) -> int:
     from comc_utils.sentences.labels import COCO, NUSWIDE, VOC2007
     from comc_utils.sentences.llm.cleaning import CleaningPolicy
     from comc_utils.sentences.llm.writing import Budget, Patience, describe, write_sentences
+    from comc_utils.tagging.labels import label_set_of
 
     policy = CleaningPolicy(
         sentences="all" if arguments.keep_all else "first",
@@ -303,7 +307,8 @@ def _write_sentences(arguments: argparse.Namespace) -> int:
     with closing(_language_model(arguments)) as model:
         outcome = write_sentences(
             model,
-            {"voc2007": VOC2007, "coco2014": COCO, "nuswide": NUSWIDE}[arguments.labels],
+            {"voc2007": VOC2007, "coco2014": COCO, "nuswide": NUSWIDE}.get(arguments.labels)
+            or label_set_of(arguments.labels),
             arguments.sentences,
             arguments.to,
             seed=arguments.seed,

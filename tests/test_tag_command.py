@@ -171,6 +171,8 @@ def test_sidecars_come_and_go(photos: Path, capsys: pytest.CaptureFixture[str]) 
             ("tag", "photos", "--labels", "dog", "--threshold", "high"),
             "neither a number, auto or all, nor a file",
         ),
+        (("tag", "photos", "--labels", "dog", "--threshold", "nan"), "give a finite number"),
+        (("tag", "photos", "--labels", "dog", "--to", "labels.txt/tags.csv"), "choose another --to"),
         (("tag", "photos", "--labels", "dog", "--top-k", "0"), "give 1 or more tags a photo"),
         (("tag", "photos", "--labels", "dog,dogs"), "are the same but for case"),
         (("tag", "photos", "--labels", "dog", "--templates", "nothing.txt"), "cannot be read"),

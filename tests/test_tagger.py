@@ -17,7 +17,7 @@ from PIL import Image
 from tagging import LABELS, MODEL, learn, own_cache, scene, write_scenes  # noqa: F401
 
 from comc_utils import Tagger, load_experiment, mean_average_precision
-from comc_utils.clip import ImageEmbeddings
+from comc_utils.clip import ImageEmbeddings, load_clip
 from comc_utils.errors import CoMCError
 from comc_utils.sentences import Record, write_corpus
 from comc_utils.tagging import opening
@@ -212,6 +212,19 @@ def test_another_model_is_refused(tmp_path: Path, own_cache: Path) -> None:  # n
         Tagger.load(tmp_path / "park")(scene(0))
 
 
+def test_weights_of_a_file_are_asked_for_again(tmp_path: Path) -> None:
+    model = "RN50-quickgelu"
+    torch.save(load_clip(model, None).model.state_dict(), tmp_path / "own.pt")
+    tagger = Tagger.learn(["dog"], model=model, weights=tmp_path / "own.pt", tag="openai")
+    tagger.save(tmp_path / "park")
+    loaded = Tagger.load(tmp_path / "park")
+    with pytest.raises(
+        CoMCError, match="with weights of RN50-quickgelu in a file, own.pt; say where that file is"
+    ):
+        loaded(scene(0))
+    assert loaded.with_weights(tmp_path / "own.pt", tag="openai")(scene(0)) == tagger(scene(0))
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -369,5 +382,4 @@ def test_thresholds_are_bound_to_their_labels(tmp_path: Path) -> None:
     with pytest.raises(CoMCError, match="neither a number, auto or all, nor a file"):
         read_thresholds(tmp_path / "nothing.csv", LABELS)
     with pytest.raises(CoMCError, match="are for other labels, 'cat'"):
-        learn().scores  # noqa: B018
         learn().about.with_threshold(Threshold(0.1, "elsewhere", {"cat": 0.2}))

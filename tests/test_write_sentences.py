@@ -45,6 +45,21 @@ def words(server: LanguageModelServer, path: Path, n: int, *more: str) -> list[s
     return [*command, "--base-url", server.url, "--sentences", str(n), *quick, *more]
 
 
+def test_sentences_about_labels_of_one_s_own(
+    server: LanguageModelServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("dog\njogger = a person jogging\n")
+    command = words(server, tmp_path / "own.jsonl", 4)
+    command[command.index("voc2007")] = str(labels)
+    assert main(command) == 0
+    written = read_corpus(tmp_path / "own.jsonl")
+    assert {name for record in written for name in record.labels} <= {"dog", "jogger"}
+    command[command.index(str(labels))] = "voc2008"
+    assert main(command) == 2
+    assert "--labels voc2008: neither voc2007, coco2014 or nuswide, nor a text file" in capsys.readouterr().err
+
+
 def label_names(n: int) -> list[tuple[str, ...]]:
     drawn = draw_label_sets(VOC2007.class_names, n, seed=0)
     return [tuple(VOC2007.class_names[i] for i in labels) for labels in drawn]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ def _photo_arguments(parser: argparse.ArgumentParser) -> None:
 def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help=_MODEL)
     parser.add_argument("--weights", metavar="TAG|FILE", help="of the model: a tag of open_clip's, or a file")
+    parser.add_argument("--tag", help="open_clip's, of weights in a file that does not say how it was trained")
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
 
 
@@ -119,6 +121,9 @@ def tag_arguments(parser: argparse.ArgumentParser) -> None:
 
 def tag(arguments: argparse.Namespace) -> int:
     """Tag photos."""
+    import numpy as np
+
+    from comc_utils.store.atomic import make_writable
     from comc_utils.tagging.exports import Tagged, check_ending, write_tags
 
     photos = _gathered(arguments)
@@ -131,9 +136,12 @@ def tag(arguments: argparse.Namespace) -> int:
         raise CoMCError("Say which tags: --labels FILE, or --tagger DIR for one that learn has written.")
     if arguments.to:
         check_ending(arguments.to)
+        if not arguments.dry_run:
+            make_writable(arguments.to.absolute().parent, "--to")
     tagger = _tagger(arguments)
     least, choice = _threshold(arguments.threshold, tagger)
-    tagger.least(least)
+    # What is wrong with the choice is said before photos are embedded for hours.
+    tagger.scorer.choose(np.empty((0, len(tagger.labels))), least, arguments.top_k)
     found = _embed(photos, tagger, arguments)
     _tell_of_photos(found)
     tags = tagger.tag(found, threshold=least, top_k=arguments.top_k)
@@ -177,7 +185,9 @@ def find(arguments: argparse.Namespace) -> int:
     photos = gather_photos(arguments.photos)
     _tell_of_model(arguments)
     sentence = Label.of(f"sentence = {arguments.sentence}")
-    tagger = Tagger.learn([sentence], templates=["{}"], **_given(arguments, "model", "weights", "device"))
+    tagger = Tagger.learn(
+        [sentence], templates=["{}"], **_given(arguments, "model", "weights", "tag", "device")
+    )
     found = _embed(photos, tagger, arguments)
     _tell_of_photos(found)
     scores = tagger.scores(found)[:, 0]
@@ -194,6 +204,7 @@ def calibrate_arguments(parser: argparse.ArgumentParser) -> None:
         "--answers", type=Path, required=True, metavar="FILE", help="CSV file file,label,answer (1 or 0)"
     )
     parser.add_argument("--weights", metavar="TAG|FILE", help="of the tagger's model, where they are a file")
+    parser.add_argument("--tag", help="open_clip's, of weights in a file that does not say how it was trained")
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
 
 
@@ -219,7 +230,7 @@ def _learn(arguments: argparse.Namespace) -> Tagger:
     from comc_utils.tagging.tagger import Tagger
 
     _tell_of_model(arguments)
-    given = _given(arguments, "model", "weights", "device", "method", "background", "corpus")
+    given = _given(arguments, "model", "weights", "tag", "device", "method", "background", "corpus")
     if arguments.sentences is not None:
         given["n_sentences"] = arguments.sentences
     if arguments.templates is not None:
@@ -246,8 +257,8 @@ def _tagger(arguments: argparse.Namespace) -> Tagger:
                 f"--{name} is settled in the tagger {arguments.tagger}; leave it out, or learn another."
             )
     tagger = Tagger.load(arguments.tagger)
-    if arguments.weights is not None or arguments.device is not None:
-        tagger = tagger.with_weights(arguments.weights, arguments.device)
+    if of_weights := _given(arguments, "weights", "device", "tag"):
+        tagger = tagger.with_weights(**{"weights": None, **of_weights})
     return tagger
 
 
@@ -268,7 +279,7 @@ def _embed_with(arguments: argparse.Namespace, photos: Photos) -> PhotoEmbedding
     from comc_utils.tagging.library import PhotoLibrary
     from comc_utils.tagging.models import describe_towers, load_towers
 
-    towers = load_towers(**_given(arguments, "model", "weights", "device"))
+    towers = load_towers(**_given(arguments, "model", "weights", "tag", "device"))
     return PhotoLibrary().embed(
         photos,
         describe_towers(towers),
@@ -303,6 +314,8 @@ def _threshold(given: str, tagger: Tagger) -> tuple[float | str | Threshold | No
     except ValueError:
         by_label = read_thresholds(Path(given), tagger.labels)
         return by_label, f"scores from each label's own threshold on ({by_label.origin})"
+    if not isfinite(value):
+        raise CoMCError(f"--threshold {given}: give a finite number, auto, all for every label, or a file.")
     return value, f"scores from {value:g} on"
 
 

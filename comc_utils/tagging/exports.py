@@ -134,7 +134,10 @@ def write_tags(tagged: Tagged, path: Path) -> None:
     kind = path.suffix.lower()
     try:
         if kind == ".json":
-            photos = [{"file": f, "tags": tags} for f, tags in zip(tagged.files, tagged.tags, strict=True)]
+            photos = [
+                {"file": f, "tags": [tag | {"score": float(score_text(tag["score"]))} for tag in tags]}
+                for f, tags in zip(tagged.files, tagged.tags, strict=True)
+            ]
             _write_text(path, _json({"about": tagged.metadata, "photos": photos}))
             return
         _write_text(path.with_name(f"{path.name}.about.json"), _json(tagged.metadata))
@@ -154,12 +157,7 @@ def write_tags(tagged: Tagged, path: Path) -> None:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1, default=score_as_number) + "\n"
-
-
-def score_as_number(value: Any) -> float:
-    """Write NumPy's numbers as JSON has them."""
-    return float(value)
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comc_utils.errors import CoMCError, printable
+from comc_utils.sentences.labels import LabelSet
 from comc_utils.sentences.nouns import singular, with_article
 
 MOST_LABELS = 5_000
@@ -100,6 +101,30 @@ def as_labels(labels: str | os.PathLike[str] | Iterable[str | Label]) -> tuple[L
             raise CoMCError(f"A label is {part!r}, of type {type(part).__name__}; give names as text.")
     read = [part if isinstance(part, Label) else Label.of(part) for part in given]
     return _check([(f"number {i}", label) for i, label in enumerate(read, 1)], "the list")
+
+
+def label_set_of(labels: str | os.PathLike[str]) -> LabelSet:
+    """Read labels as the writers of sentences take them: `write-sentences` with labels of one's own.
+
+    Parameters
+    ----------
+    labels : path or str
+        Of a text file, as for `as_labels`; a phrase counts among the words that name its label.
+
+    Returns
+    -------
+    LabelSet
+
+    Raises
+    ------
+    CoMCError
+        There is no such file, as `as_labels`, and where a word names two labels.
+    """
+    if not os.path.isfile(labels):
+        raise CoMCError(f"--labels {labels}: neither voc2007, coco2014 or nuswide, nor a text file of labels.")
+    read = as_labels(Path(labels))
+    phrases = {label.name: (label.noun,) for label in read if label.noun != label.name}
+    return LabelSet(Path(labels).stem, tuple(label.name for label in read), {}, narrower=phrases)
 
 
 def in_other_scripts(labels: Sequence[Label]) -> list[str]:

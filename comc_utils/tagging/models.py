@@ -6,8 +6,6 @@ from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 
-from open_clip.modified_resnet import ModifiedResNet
-
 from comc_utils.clip.cached import CachedClip
 from comc_utils.errors import CoMCError
 from comc_utils.miniworld import MODEL_NAMES
@@ -16,6 +14,9 @@ from comc_utils.store.cache import EmbeddingCache
 from comc_utils.store.paths import cache_dir
 from comc_utils.tagging.embeddings import Towers
 
+from open_clip.modified_resnet import ModifiedResNet  # isort: skip (after the encoders)
+from open_clip.pretrained import get_pretrained_cfg  # isort: skip
+
 DEFAULT_MODEL = "ViT-B-16-quickgelu"
 DEFAULT_WEIGHTS = "openai"
 FOR_DRAWN_SCENES = "{} knows the drawn scenes of the embedded world alone; for photos leave the model out."
@@ -23,7 +24,10 @@ FOR_DRAWN_SCENES = "{} knows the drawn scenes of the embedded world alone; for p
 
 @lru_cache(maxsize=2)
 def load_towers(
-    model: str = DEFAULT_MODEL, weights: str | Path | None = None, device: str | None = None
+    model: str = DEFAULT_MODEL,
+    weights: str | Path | None = None,
+    device: str | None = None,
+    tag: str | None = None,
 ) -> CachedClip:
     """Load a CLIP model, with the cache of its texts' embeddings.
 
@@ -35,6 +39,8 @@ def load_towers(
         A tag of open_clip's or a file; OpenAI's by default, which are fetched once.
     device : str, optional
         Such as "cpu" or "cuda"; by default a GPU where there is one.
+    tag : str, optional
+        Of weights in a file, where the file does not say how it was trained.
 
     Returns
     -------
@@ -45,7 +51,7 @@ def load_towers(
     CoMCError
         As `load_backbone`; or a device that torch does not find here.
     """
-    clip = load_backbone(model, weights or DEFAULT_WEIGHTS, device=device)
+    clip = load_backbone(model, weights or DEFAULT_WEIGHTS, tag=tag, device=device)
     return CachedClip(clip, model, "", EmbeddingCache(cache_dir() / "embeddings"))
 
 
@@ -72,6 +78,16 @@ def describe_towers(towers: CachedClip) -> Towers:
         regions=isinstance(clip.model.visual, ModifiedResNet),
         runtime="float16" if clip.half else "",
     )
+
+
+def load_again(model: str, weights: str) -> CachedClip:
+    """Load the model of a saved tagger, which knows a file of weights by its name alone."""
+    if model not in MODEL_NAMES and not get_pretrained_cfg(model, weights):
+        raise CoMCError(
+            f"The tagger was learned with weights of {model} in a file, {weights}; say where that file is: "
+            "--weights, in Python tagger.with_weights(PATH)."
+        )
+    return load_towers(model, weights)
 
 
 def notice(model: str) -> str:

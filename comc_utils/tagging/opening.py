@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import requests
 from PIL import Image, ImageOps
@@ -15,6 +17,22 @@ from comc_utils.store.rgb import image_errors, to_rgb
 MOST_BYTES = 50 * 2**20
 """Of a photo that is fetched."""
 _SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Photos that are opened one by one, when they are looked at: see `open_photo`."""
+
+    photos: Sequence[str | os.PathLike[str] | Image.Image]
+    fetch: bool
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open a photo."""
+        return open_photo(self.photos[index], fetch=self.fetch)
 
 
 def open_photo(photo: str | os.PathLike[str] | Image.Image, *, fetch: bool = False) -> Image.Image:

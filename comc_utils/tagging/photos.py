@@ -13,7 +13,6 @@ from PIL import Image
 from comc_utils.datasets.image_files import open_image
 from comc_utils.datasets.photos import find_photos, tell_passed_over
 from comc_utils.errors import CoMCError, printable
-from comc_utils.store.fingerprint import hash_texts
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,6 @@ class Photos:
     def names(self) -> tuple[str, ...]:
         """The paths as they can be printed and written to files."""
         return tuple(map(printable, self.paths))
-
-    @property
-    def fingerprint(self) -> str:
-        """Stands for the names of the files; what they hold is looked after by `library`."""
-        return hash_texts(self.names)
 
     def __len__(self) -> int:
         """Number of photos."""

@@ -106,6 +106,10 @@ class Scorer:
         odds = self.log_odds(images)
         if not self.about.background:
             return odds
+        return self.as_scores(odds)
+
+    def as_scores(self, odds: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Turn log-odds into shares, or into probabilities after `Tagger.calibrate`."""
         return self.about.calibration.probabilities(odds) if self.about.calibration else expit(odds)
 
     def _in_chunks(

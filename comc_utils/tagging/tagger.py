@@ -34,12 +34,19 @@ from comc_utils.tagging.learning import (
     learn_comc,
 )
 from comc_utils.tagging.library import PhotoLibrary
-from comc_utils.tagging.models import DEFAULT_MODEL, check_same, describe_towers, load_towers, name_of_weights
-from comc_utils.tagging.opening import open_photo
+from comc_utils.tagging.models import (
+    DEFAULT_MODEL,
+    check_same,
+    describe_towers,
+    load_again,
+    load_towers,
+    name_of_weights,
+)
+from comc_utils.tagging.opening import Opened
 from comc_utils.tagging.photos import Photos, gather_photos
 from comc_utils.tagging.saved import load_tagger, save_tagger
 from comc_utils.tagging.scoring import Scorer, Tag
-from comc_utils.tagging.thresholds import OWN_SCORES, Threshold, calibrate, share, threshold_at_first
+from comc_utils.tagging.thresholds import OWN_SCORES, Threshold, calibrate, threshold_at_first
 
 METHODS = ("zero-shot", "comc")
 Photo = str | os.PathLike[str] | Image.Image
@@ -65,7 +72,7 @@ class Tagger(ModelHubMixin):
     ) -> None:
         self.about = about
         self._tensors = dict(tensors)
-        self._scorer = Scorer(about, self._tensors)
+        self.scorer = Scorer(about, self._tensors)
         self._load_towers = towers
         self._others: tuple[tuple[Label, ...], Tagger] | None = None
 
@@ -76,6 +83,7 @@ class Tagger(ModelHubMixin):
         *,
         model: str = DEFAULT_MODEL,
         weights: str | os.PathLike[str] | None = None,
+        tag: str | None = None,
         method: str = "zero-shot",
         templates: Sequence[str] = (PROMPT_TEMPLATE,),
         background: str | Sequence[str] = "common",
@@ -91,7 +99,9 @@ class Tagger(ModelHubMixin):
         labels : path, str or sequence of str
             See `labels.as_labels`.
         model, weights : str
-            Of CLIP, as open_clip names them; by default OpenAI's ViT-B/16, fetched once.
+            Of CLIP, as open_clip names them; by default OpenAI's ViT-B/16, fetched once. Weights may be a file.
+        tag : str, optional
+            open_clip's, of weights in a file that does not say how it was trained.
         method : {"zero-shot", "comc"}
             CLIP's prompts, or CoMC's linear layer. Both are read against the background. The first is the
             default because it is the better one where that could be measured: docs/own_photos.md.
@@ -118,7 +128,7 @@ class Tagger(ModelHubMixin):
             Labels that cannot be told apart, an unknown method, a corpus of other labels, or weights that are
             not there.
         """
-        load = partial(load_towers, model, None if weights is None else os.fspath(weights), device)
+        load = partial(load_towers, model, None if weights is None else os.fspath(weights), device, tag)
         return cls._learn(
             as_labels(labels),
             load,
@@ -192,23 +202,23 @@ class Tagger(ModelHubMixin):
     @cached_property
     def towers(self) -> CachedClip:
         """The CLIP model, loaded now; a `CoMCError` where it is not the one that was learned with."""
-        load = self._load_towers or partial(load_towers, self.about.towers.model, self.about.weights)
+        load = self._load_towers or partial(load_again, self.about.towers.model, self.about.weights)
         towers = load()
         check_same(describe_towers(towers), self.about.towers, "The model is that")
         return towers
 
-    def with_weights(self, weights: str | os.PathLike[str] | None, device: str | None = None) -> Tagger:
+    def with_weights(
+        self, weights: str | os.PathLike[str] | None, device: str | None = None, tag: str | None = None
+    ) -> Tagger:
         """Say where the weights of the CLIP model are, or where it is to run, for a tagger that was loaded."""
         given = self.about.weights if weights is None else os.fspath(weights)
-        return Tagger(self.about, self._tensors, partial(load_towers, self.about.towers.model, given, device))
+        return Tagger(
+            self.about, self._tensors, partial(load_towers, self.about.towers.model, given, device, tag)
+        )
 
     def scores(self, images: PhotoEmbeddings | ImageEmbeddings) -> Float[np.ndarray, "n n_labels"]:
-        """Score photos that are embedded by the tagger's own model: `Scorer.scores`, [n, N]."""
-        return self._scorer.scores(images)
-
-    def least(self, threshold: float | str | Threshold | None) -> Float[np.ndarray, " n_labels"]:
-        """Give the score from which each label is a tag, [N]: see `tag`."""
-        return self._scorer.least(threshold)
+        """Score photos that are embedded by the tagger's own model, [n, N]: `Scorer.scores`."""
+        return self.scorer.scores(images)
 
     def tag(
         self,
@@ -237,7 +247,7 @@ class Tagger(ModelHubMixin):
         CoMCError
             Embeddings of another model, no own threshold, or ``top_k`` below 1.
         """
-        return self._scorer.choose(self.scores(photos), threshold, top_k)
+        return self.scorer.choose(self.scores(photos), threshold, top_k)
 
     def __call__(
         self,
@@ -273,10 +283,12 @@ class Tagger(ModelHubMixin):
         """
         tagger = self if candidate_labels is None else self._for(as_labels(candidate_labels))
         one = isinstance(images, str | os.PathLike | Image.Image)
-        opened = [open_photo(image, fetch=fetch) for image in ([images] if one else images)]
+        opened = Opened([images] if one else list(images), fetch)
         clip = self.towers.clip
-        embedded = clip.encode_images(opened, local=self.about.towers.regions, resize=self.about.towers.resize)
-        tagged = tagger._scorer.choose(tagger.scores(embedded), threshold, top_k)
+        embedded = clip.encode_images(
+            opened, local=self.about.towers.regions, resize=self.about.towers.resize, num_workers=0
+        )
+        tagged = tagger.scorer.choose(tagger.scores(embedded), threshold, top_k)
         return tagged[0] if one else tagged
 
     def _for(self, labels: tuple[Label, ...]) -> Tagger:
@@ -309,9 +321,8 @@ class Tagger(ModelHubMixin):
         ----------
         photos : path, sequence of paths or Photos
             See `photos.gather_photos`.
-        skip_unreadable : bool
-            Leave out photos that do not open, and name them; otherwise they are an error.
-        progress : bool
+        skip_unreadable, progress : bool
+            Leave out photos that do not open, and name them, where they are an error otherwise; show a bar.
 
         Returns
         -------
@@ -329,12 +340,10 @@ class Tagger(ModelHubMixin):
     def choose_threshold(self, photos: PhotoEmbeddings, name: str) -> Tagger:
         """Choose the threshold on photos without labels, such as those that are to be tagged.
 
-        See `Scorer.least_on`.
-
         Parameters
         ----------
         photos : PhotoEmbeddings
-            Some hundred at least, of the kind that is to be tagged.
+            Some hundred at least, of the kind that is to be tagged; see `Scorer.least_on`.
         name : str
             Of the photos, as their owner calls them.
 
@@ -352,13 +361,9 @@ class Tagger(ModelHubMixin):
             raise CoMCError(
                 "The method's own scores have no background to choose a threshold by; give a threshold."
             )
-        value = self._as_score(self._scorer.least_on(photos))
+        value = float(self.scorer.as_scores(np.array(self.scorer.least_on(photos))))
         origin = f"the background's words on {len(photos):,} photos of {name}, without labels"
         return Tagger(self.about.with_threshold(Threshold(value, origin)), self._tensors, lambda: self.towers)
-
-    def _as_score(self, odds: float) -> float:
-        known = self.about.calibration
-        return float(known.probabilities(np.array(odds))) if known else share(odds)
 
     def calibrate(self, photos: PhotoEmbeddings, answers: Mapping[tuple[str, str], bool], name: str) -> Tagger:
         """Make scores probabilities, by answers of the user for some photos and labels.
@@ -392,7 +397,7 @@ class Tagger(ModelHubMixin):
             )
         if not answers:
             raise CoMCError(f"{name} holds no answer; write some lines file,label,answer.")
-        odds = self._scorer.log_odds(photos)
+        odds = self.scorer.log_odds(photos)
         places = [(row_of[file], self.labels.index(label)) for file, label in answers]
         found = calibrate(odds[tuple(np.array(places).T)], np.array(list(answers.values())), name)
         about = replace(self.about, calibration=found, threshold=Threshold(0.5, f"probabilities by {name}"))
