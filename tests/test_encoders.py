@@ -24,6 +24,7 @@ from torch.nn.functional import interpolate, normalize
 from comc_utils.clip import load_clip
 from comc_utils.clip.image import MOST_STRETCHED, make_transforms
 from comc_utils.clip.reading import read_batches
+from comc_utils.clip.vit import is_plain
 from comc_utils.errors import CoMCError
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
@@ -307,6 +308,16 @@ def test_vit_global_equals_encode_image(vit, images):
         given = vit.encode_images(images, local=local)
         assert_close(given.with_position, expected)
         assert torch.equal(given.global_, given.with_position)
+
+
+def test_a_vit_of_another_kind_runs_as_it_is(vit, images):
+    other = copy.deepcopy(vit)
+    assert is_plain(vit.model.visual)
+    other.model.visual.pool_type = "avg"
+    assert not is_plain(other.model.visual)
+    with torch.no_grad():
+        expected = unit(other.model.encode_image(open_clip_pixels(other, images)))
+    assert_close(other.encode_images(images, local=False).with_position, expected)
 
 
 def test_vit_value_path_token_by_token(vit, images):

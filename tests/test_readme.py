@@ -15,9 +15,12 @@ import pytest
 from comc_utils import PAPER, SWITCHES
 from comc_utils.evaluation.rules import Verdict, side
 from comc_utils.method.presets import RELEASED
+from comc_utils.sentences.common import common_things
+from comc_utils.tagging.learning import SENTENCES_A_LABEL
+from comc_utils.tagging.thresholds import WORDS_A_PHOTO
 
 ROOT = Path(__file__).parents[1]
-README, SCIENCE, SPEED = "README.md", "docs/science.md", "docs/speed.md"
+README, SCIENCE, SPEED, PHOTOS = "README.md", "docs/science.md", "docs/speed.md", "docs/own_photos.md"
 PAGES = (README, "CHANGELOG.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))))
 LISTS = ("CHANGELOG.md", "docs/sentences.md", "docs/backbones.md", "docs/messages.md")
 """Pages that lead nowhere."""
@@ -130,6 +133,7 @@ def statements() -> Iterator[tuple[str, str]]:
     yield from _of_other_classes()
     yield from _of_claims()
     yield from _of_speed()
+    yield from _of_tags()
     yield from _of_presets()
 
 
@@ -328,6 +332,45 @@ def _of_speed() -> Iterator[tuple[str, str]]:
     disk = lines[lines.what.str.startswith("scoring 40,504")].iloc[0]
     yield SPEED, f"from the disk | {disk.ratio:.1f} times its time, {disk['peak memory (GB)']} GB of memory |"
     yield SPEED, f"class by class | {ratio('mAP of 107,859'):.1f}; {ratio('top-3 precision'):.1f} times |"
+
+
+def _of_tags() -> Iterator[tuple[str, str]]:
+    folder = ROOT / "results" / "tagging"
+    rules = pd.read_csv(folder / "thresholds.csv").set_index(["world", "rule"])
+    drawn, photos = "miniworld, RN-small, zero-shot", "coco500, ViT-B/16, zero-shot"
+
+    def f1(world: str, rule: str) -> str:
+        found = rules.loc[(world, rule)]
+        return f"{found['micro F1']:.1f}, {found['macro F1']:.1f}"
+
+    for rule, name in {
+        "auto, before any photo": "**auto, before any photo**",
+        "auto, on these photos": "**auto, on these photos**",
+        "0.5": "0.5",
+        "top 3": "top 3",
+        "best single value": "best single value, chosen with labels",
+        "best value of each label": "best value of each label, chosen with labels",
+    }.items():
+        yield PHOTOS, f"| {name} | {f1(drawn, rule)} | {f1(photos, rule)} |"
+    known = pd.read_csv(folder / "calibration.csv").set_index("world")
+    fell = [f"{known['ECE of scores'][w]:.1f} to {known['ECE calibrated'][w]:.1f}" for w in (drawn, photos)]
+    yield PHOTOS, f"fell from {fell[0]} percent on miniworld, from {fell[1]} on coco500"
+    calibrated = [f"{known['micro F1 from 0.5, calibrated'][world]:.1f}" for world in (drawn, photos)]
+    yield PHOTOS, f"F1 from 0.5 on is then {' and '.join(calibrated)}:"
+    by_number = pd.read_csv(folder / "sentences.csv").set_index("sentences a label").mAP
+    micro = [
+        rules.loc[(f"miniworld, RN-small, {method}", "auto, before any photo")]["micro F1"]
+        for method in ("zero-shot", "comc")
+    ]
+    yield (
+        PHOTOS,
+        f"mAP {by_number[0]:.1f} against {by_number[SENTENCES_A_LABEL]:.1f} on miniworld, micro F1 "
+        f"{micro[0]:.1f} against {micro[1]:.1f}.",
+    )
+    shown = ", ".join(f"{by_number[n]:.1f} with {n:,}" for n in by_number.index[1:])
+    yield PHOTOS, f"mAP by their number is {shown} ("
+    yield PHOTOS, f"and {len(common_things())} common things"
+    yield PHOTOS, f"the value that {WORDS_A_PHOTO} of the {len(common_things())} common things reach"
 
 
 def _of_presets() -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 from torchvision.transforms import Compose
 
 from comc_utils.clip.resnet import ResNetTower
-from comc_utils.clip.vit import vit_features
+from comc_utils.clip.vit import class_features, is_plain, vit_features
 from comc_utils.errors import CoMCError
 from comc_utils.store.rgb import image_errors, to_rgb
 from comc_utils.store.shards import ShardedEmbeddings
@@ -151,8 +151,13 @@ def make_image_tower(
     if isinstance(visual, ModifiedResNet):
         return ResNetTower(visual, local)
 
+    own = isinstance(visual, VisionTransformer) and is_plain(visual)
+
     def embed(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        whole, regions = vit_features(visual, pixels) if local else (model.encode_image(pixels), None)
+        if local:
+            whole, regions = vit_features(visual, pixels)
+        else:
+            whole, regions = class_features(visual, pixels) if own else model.encode_image(pixels), None
         return whole, whole, regions
 
     return embed
