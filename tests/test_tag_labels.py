@@ -11,6 +11,7 @@ from comc_utils.errors import CoMCError
 from comc_utils.sentences.common import common_things
 from comc_utils.tagging.against import twins
 from comc_utils.tagging.labels import Label, as_labels, in_other_scripts
+from comc_utils.tagging.learning import THE_LABEL, own_sentences
 
 
 def test_names_phrases_and_where_they_come_from(tmp_path: Path) -> None:
@@ -98,3 +99,16 @@ def test_any_name_is_given_back_as_it_is(name: str) -> None:
 def test_some_thousand_labels_are_learned() -> None:
     tagger = learn([f"thing number {i}" for i in range(2_000)])
     assert len(tagger(scene(0))) == 2_000
+
+
+def test_sentences_about_a_label_are_its_own_and_always_the_same() -> None:
+    words = common_things()
+    labels = [Label.of("volcano"), Label.of("dogs")]
+    same = twins(labels, words)
+    of_volcano, of_dogs = (own_sentences(one, row, words, 50, 5) for one, row in zip(labels, same, strict=True))
+    # Not by Python's own hash, which differs from process to process.
+    assert of_volcano[1].text == "A snapshot of a volcano."
+    assert own_sentences(labels[0], same[0], words, 50, 5) == of_volcano
+    assert all(record.labels[0] == THE_LABEL for record in (*of_volcano, *of_dogs))
+    assert all("dogs" in record.text for record in of_dogs[:50])
+    assert not any("dog" in record.labels for record in of_dogs)

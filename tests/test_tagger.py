@@ -70,6 +70,8 @@ def test_one_label_alone_has_the_score_that_it_has_among_others(
     np.testing.assert_allclose(alone, among, atol=1e-5)
     more = learn([*LABELS, "volcano", "dogs playing = some dogs"], method=method).scores(images)
     np.testing.assert_allclose(more[:, :3], taggers[method].scores(images), atol=1e-5)
+    volcano = learn(["volcano"], method=method).scores(images)  # which is no word of the background
+    np.testing.assert_allclose(more[:, [3]], volcano, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
