@@ -193,7 +193,7 @@ CASES = (
         1.5,
         _against_loop(random_rn50, "RN50-quickgelu", photo_files),
         _same,
-        runs=3,
+        runs=2,
     ),
     Case(
         f"Tag {N_PHOTOS} photos from files, 20 labels, ViT-B/32",
@@ -201,7 +201,7 @@ CASES = (
         1.1,
         _against_loop(_vit, "ViT-B-32-quickgelu", photo_files),
         _same,
-        runs=3,
+        runs=2,
     ),
     Case(
         f"Tag {N_PHOTOS} photos from files, 20 labels, ViT-B/32",
@@ -209,7 +209,7 @@ CASES = (
         1.1,
         _against_pipeline,
         _as_many,
-        runs=3,
+        runs=2,
     ),
     Case(
         "Tag 500 drawn scenes from files, 20 labels, the embedded RN-small",
@@ -217,7 +217,7 @@ CASES = (
         1.0,
         _against_loop(lambda: load_backbone("miniworld-RN-small"), "miniworld-RN-small", _scenes),
         _same,
-        runs=3,
+        runs=2,
     ),
     Case(
         f"Tag {N_AGAIN:,} photos with 20 other labels, ViT-B/32",
@@ -225,16 +225,7 @@ CASES = (
         50,
         _again(_vit, "ViT-B-32-quickgelu"),
         _any,
-        runs=3,
-        scale=N_AGAIN / N_PHOTOS,
-    ),
-    Case(
-        f"Tag {N_AGAIN:,} photos with 20 other labels, RN50 with 49 regions",
-        _EMBED,
-        10,
-        _again(random_rn50, "RN50-quickgelu"),
-        _any,
-        runs=3,
+        runs=2,
         scale=N_AGAIN / N_PHOTOS,
     ),
     Case(

@@ -241,7 +241,7 @@ def test_photos_are_found_by_folder_file_pattern_and_list(
         ("nowhere", "There is no photo, folder or pattern nowhere"),
         ("empty", "empty holds no photo"),
         ("https://example.org/a.jpg", "is an address; fetch the photo first"),
-        ("texts", r"texts holds no photo, but texts: 1 no image"),
+        ("texts", r"texts holds no photo; it holds 1 no image"),
     ],
 )
 def test_what_is_no_photo_is_refused(

@@ -126,20 +126,21 @@ def test_thresholds_top_k_and_limit(photos: Path) -> None:
     assert len(read("tags.csv")) == 36
     run(*tag, "--threshold", "all", "--top-k", "1", "--limit", "5")
     assert len(read("tags.csv")) == 5
-    Path("thresholds.csv").write_text("label,threshold\ndog,0\ncar,2\npotted plant,2\n")
+    Path("thresholds.csv").write_text("label,threshold\ndog,0\ncar,1\npotted plant,1\n")
     run(*tag, "--threshold", "thresholds.csv")
     assert {row["label"] for row in read("tags.csv")} == {"dog"}
-    run(*tag, "--threshold", "2")
+    run(*tag, "--threshold", "1")
     assert [row["label"] for row in read("tags.csv")] == [""] * 12
 
 
 def test_answers_make_a_tagger_s_scores_probabilities(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("learn", "--labels", "labels.txt", "--to", "park")
-    lines = [f"photos/test-{i:05d}.png,dog,{'yes' if i % 2 else 'no'}" for i in range(10)]
+    lines = [f"photos/test-{i:05d}.png,dog,{'yes' if i % 2 else 'no'}" for i in range(12)]
+    lines += [f"photos/test-{i:05d}.png,car,{'yes' if i % 2 else 'no'}" for i in range(12)]
     Path("answers.csv").write_text("\n".join(["file,label,answer", *lines]))
     assert run("calibrate", "park", "photos", "--answers", "answers.csv") == 0
-    assert "10 answers; scores of park are probabilities now" in capsys.readouterr().out
-    assert Tagger.load("park").about.calibration.answers == 10
+    assert "24 answers; scores of park are probabilities now" in capsys.readouterr().out
+    assert Tagger.load("park").about.calibration.answers == 24
 
 
 def test_sidecars_come_and_go(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,10 +167,13 @@ def test_sidecars_come_and_go(photos: Path, capsys: pytest.CaptureFixture[str]) 
         (("tag", "photos"), "Say which tags: --labels FILE, or --tagger DIR"),
         (("tag", "photos", "--labels", "dog", "--to", "tags.xls"), "known: .csv, .json, .parquet"),
         (("tag", "photos", "--tagger", "nowhere"), "There is no folder nowhere"),
+        (("tag", "photos", "--labels", "dog", "--threshold", "5"), "Scores lie between 0 and 1"),
+        (("tag", "photos", "--labels", "dog", "--prefix", "AI"), "--prefix is for keywords in XMP sidecars"),
+        (("tag", "photos", "--remove", "--sidecars", "xmp", "--to", "a.csv"), "--remove writes no tags"),
         (("tag", "photos", "--remove"), "say of which: --sidecars xmp or txt"),
         (
             ("tag", "photos", "--labels", "dog", "--threshold", "high"),
-            "neither a number, auto or all, nor a file",
+            "neither a number such as 0.05, auto or all, nor a file",
         ),
         (("tag", "photos", "--labels", "dog", "--threshold", "nan"), "give a finite number"),
         (("tag", "photos", "--labels", "dog", "--to", "labels.txt/tags.csv"), "choose another --to"),

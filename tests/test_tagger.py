@@ -53,12 +53,20 @@ def test_tags_are_what_reaches_the_threshold_and_none_is_an_answer() -> None:
     tagger, photo = learn(), scene(1)
     least = tagger.threshold.value
     assert tagger(photo, threshold="auto") == [tag for tag in tagger(photo) if tag["score"] >= least]
-    assert tagger(photo, threshold=1.1) == []
+    assert tagger(photo, threshold=1.0) == []
     assert len(tagger(photo, top_k=2)) == 2
     with pytest.raises(CoMCError, match="give 1 or more tags a photo"):
         tagger(photo, top_k=0)
     with pytest.raises(CoMCError, match="give a number"):
         tagger(photo, threshold="high")
+    with pytest.raises(CoMCError, match="Scores lie between 0 and 1"):
+        tagger(photo, threshold=5)
+    assert tagger(photo, threshold="all") == tagger(photo)
+    assert repr(tagger) == "Tagger of 3 labels with miniworld-RN-small: dog, car, potted plant"
+    with pytest.raises(CoMCError, match="There is no photo nope.jpg"):
+        tagger("nope.jpg")
+    with pytest.raises(CoMCError, match=r"Here are str in place of embeddings; give those of tagger.embed"):
+        tagger.tag("photos/")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -343,7 +351,7 @@ def test_answers_make_probabilities(tmp_path: Path, own_cache: Path) -> None:  #
     assert "probabilities, calibrated on 30 answers" in known.about.scores_are
     known.save(tmp_path / "park")
     np.testing.assert_array_equal(Tagger.load(tmp_path / "park").scores(photos), known.scores(photos))
-    with pytest.raises(CoMCError, match="All 1 answers of .* are yes"):
+    with pytest.raises(CoMCError, match="1 answers that say yes and 0 that say no; give 10 of each"):
         tagger.calibrate(photos, {(files[0], "dog"): True}, "mine")
     with pytest.raises(CoMCError, match="1 of the answers' photos are not among the 30"):
         tagger.calibrate(photos, {("elsewhere.png", "dog"): True}, "mine")
@@ -381,7 +389,7 @@ def test_thresholds_are_bound_to_their_labels(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(CoMCError, match=expected):
             read_thresholds(path, LABELS)
-    with pytest.raises(CoMCError, match="neither a number, auto or all, nor a file"):
+    with pytest.raises(CoMCError, match="neither a number such as 0.05, auto or all, nor a file"):
         read_thresholds(tmp_path / "nothing.csv", LABELS)
     with pytest.raises(CoMCError, match="are for other labels, 'cat'"):
         learn().about.with_threshold(Threshold(0.1, "elsewhere", {"cat": 0.2}))

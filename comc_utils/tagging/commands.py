@@ -67,9 +67,10 @@ def learn(arguments: argparse.Namespace) -> int:
     if arguments.auto_on:
         photos = _embed(gather_photos(arguments.auto_on), tagger, arguments)
         tagger = tagger.choose_threshold(photos, ", ".join(arguments.auto_on))
+    replaced = " (in place of the one that was there)" if (arguments.to / "config.json").exists() else ""
     tagger.save(arguments.to)
     print(f"{len(tagger.labels):,} labels; a tag from {tagger.threshold} on ({tagger.threshold.origin})")
-    print(f"Tagger: {arguments.to}")
+    print(f"Tagger: {arguments.to}{replaced}")
     return 0
 
 
@@ -121,17 +122,21 @@ def tag_arguments(parser: argparse.ArgumentParser) -> None:
 
 def tag(arguments: argparse.Namespace) -> int:
     """Tag photos."""
-    import numpy as np
+    photos = _gathered(arguments)
+    if arguments.prefix and arguments.sidecars != "xmp":
+        raise CoMCError("--prefix is for keywords in XMP sidecars; say --sidecars xmp, or leave it out.")
+    if arguments.remove:
+        if not arguments.sidecars:
+            raise CoMCError("--remove takes tags out of sidecars; say of which: --sidecars xmp or txt.")
+        if arguments.to:
+            raise CoMCError("--remove writes no tags; leave --to out.")
+        print(_write_sidecars(arguments, photos, [()] * len(photos)))
+        return 0
+    import numpy as np  # after what can be said or done without
 
     from comc_utils.store.atomic import make_writable
     from comc_utils.tagging.exports import Tagged, check_ending, write_tags
 
-    photos = _gathered(arguments)
-    if arguments.remove:
-        if not arguments.sidecars:
-            raise CoMCError("--remove takes tags out of sidecars; say of which: --sidecars xmp or txt.")
-        print(_write_sidecars(arguments, photos, [()] * len(photos)))
-        return 0
     if not (arguments.labels or arguments.tagger):
         raise CoMCError("Say which tags: --labels FILE, or --tagger DIR for one that learn has written.")
     if arguments.to:
@@ -168,6 +173,7 @@ def find_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTOS", help="folders, photos or patterns, then ...")
     parser.add_argument("sentence", metavar="SENTENCE", help="what to look for, in quotes")
     parser.add_argument("--top", type=int, default=10, metavar="N", help="photos to show (default: 10)")
+    parser.add_argument("--limit", type=int, metavar="N", help="a trial on the first N photos")
     parser.add_argument(
         "--skip-unreadable", action="store_true", help="leave out photos that do not open, and name them"
     )
@@ -182,7 +188,7 @@ def find(arguments: argparse.Namespace) -> int:
 
     if arguments.top < 1:
         raise CoMCError(f"--top {arguments.top}: give 1 or more photos to show.")
-    photos = gather_photos(arguments.photos)
+    photos = gather_photos(arguments.photos, limit=arguments.limit)
     _tell_of_model(arguments)
     sentence = Label.of(f"sentence = {arguments.sentence}")
     tagger = Tagger.learn(
@@ -203,6 +209,9 @@ def calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--answers", type=Path, required=True, metavar="FILE", help="CSV file file,label,answer (1 or 0)"
     )
+    parser.add_argument(
+        "--to", type=Path, metavar="DIR", help="another folder for the result (default: TAGGER)"
+    )
     parser.add_argument("--weights", metavar="TAG|FILE", help="of the tagger's model, where they are a file")
     parser.add_argument("--tag", help="open_clip's, of weights in a file that does not say how it was trained")
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
@@ -216,8 +225,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
     answers = read_answers(arguments.answers, tagger.labels)
     found = _embed(_gathered(arguments), tagger, arguments)
     tagger = tagger.calibrate(found, answers, arguments.answers.name)
-    tagger.save(arguments.tagger)
-    print(f"{len(answers):,} answers; scores of {arguments.tagger} are probabilities now, tags from 0.5 on")
+    place = arguments.to or arguments.tagger
+    tagger.save(place)
+    print(f"{len(answers):,} answers; scores of {place} are probabilities now, tags from 0.5 on")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,9 +75,10 @@ def as_labels(labels: str | os.PathLike[str] | Iterable[str | Label]) -> tuple[L
 
     Parameters
     ----------
-    labels : str, path or iterable of str
+    labels : str, path, iterable of str or mapping
         Names, "NAME = PHRASE" where a phrase is to stand for a name; as a list, as one string with commas
-        between them, or as the path of a text file (UTF-8) with one a line, where a comma belongs to the name.
+        between them, or as the path of a text file (UTF-8) with one a line, where a comma belongs to the name;
+        or as phrases by name.
 
     Returns
     -------
@@ -92,6 +93,8 @@ def as_labels(labels: str | os.PathLike[str] | Iterable[str | Label]) -> tuple[L
     """
     if isinstance(labels, os.PathLike) or (isinstance(labels, str) and _is_file(labels)):
         return _check(_read(Path(labels)), f"{labels}")
+    if isinstance(labels, Mapping):
+        labels = [f"{name} = {phrase}" for name, phrase in labels.items()]
     if isinstance(labels, str):
         parts = [part for part in labels.split(",") if part.strip()]
         return _check([(f"number {i}", Label.of(part)) for i, part in enumerate(parts, 1)], "the list")
@@ -154,14 +157,20 @@ def _read(path: Path) -> list[tuple[str, Label]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue  # an empty line separates groups, as people write lists
-        if line.lstrip().startswith("# "):
+        if line.lstrip().startswith(("# ", "- ", "* ")):
             raise CoMCError(
-                f"{path}, line {number} looks like a comment, and every line here is a label; remove it."
+                f"{path}, line {number} looks like a comment or a bullet, and every line here is a label; "
+                "remove what is none."
             )
         try:
             found.append((f"line {number}", Label.of(line.rstrip("\r"))))
         except CoMCError as error:
             raise CoMCError(f"{path}, line {number}: {error}") from None
+    if len(found) == 1 and "," in found[0][1].name:
+        raise CoMCError(
+            f"{path} has one line with commas; write a label a line, or give the words themselves: "
+            '--labels "dog,cat".'
+        )
     return found
 
 
@@ -178,6 +187,11 @@ def _check(found: Sequence[tuple[str, Label]], place: str) -> tuple[Label, ...]:
         for key in {label.key, f"name {label.name.casefold()}"}:
             if key in first:
                 where_first, other = first[key]
+                if label.name.casefold() == other.name.casefold():
+                    raise CoMCError(
+                        f"Label {label.name!r} of {place} is there twice, {where_first} and {where}; remove "
+                        "one."
+                    )
                 raise CoMCError(
                     f"Labels {other.name!r} ({where_first}) and {label.name!r} ({where}) of {place} are the "
                     "same but for case, spaces or the plural, or have the same phrase; remove one, or say what "

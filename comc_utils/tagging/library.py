@@ -271,10 +271,7 @@ class PhotoLibrary:
         """Read a part; one that is damaged is forgotten, so that the next run embeds its photos again."""
 
         def forget() -> NoReturn:
-            with self._open() as index:
-                index.execute("DELETE FROM rows WHERE part = ?", (part,))
-                index.commit()
-                self.cache.path(_key(towers, part)).unlink(missing_ok=True)
+            self.cache.path(_key(towers, part)).unlink(missing_ok=True)
             raise CoMCError(
                 f"Embeddings of photos in {self.cache.path(_key(towers, part))} are damaged; they are "
                 "forgotten now. Run the same command again: those photos are embedded anew."

@@ -19,6 +19,10 @@ from open_clip.pretrained import get_pretrained_cfg  # isort: skip
 
 DEFAULT_MODEL = "ViT-B-16-quickgelu"
 DEFAULT_WEIGHTS = "openai"
+BRING_IT = (
+    "The file is open_clip_model.safetensors of huggingface.co/timm/vit_base_patch16_clip_224.openai; then say "
+    "--weights open_clip_model.safetensors --tag openai, in Python weights= and tag=."
+)
 FOR_DRAWN_SCENES = "{} knows the drawn scenes of the embedded world alone; for photos leave the model out."
 
 
@@ -51,7 +55,12 @@ def load_towers(
     CoMCError
         As `load_backbone`; or a device that torch does not find here.
     """
-    clip = load_backbone(model, weights or DEFAULT_WEIGHTS, tag=tag, device=device)
+    try:
+        clip = load_backbone(model, weights or DEFAULT_WEIGHTS, tag=tag, device=device)
+    except CoMCError as error:
+        if model != DEFAULT_MODEL or weights is not None or "could not be downloaded" not in str(error):
+            raise
+        raise CoMCError(f"{error} {BRING_IT}") from None
     return CachedClip(clip, model, "", EmbeddingCache(cache_dir() / "embeddings"))
 
 

@@ -11,7 +11,7 @@ import requests
 from PIL import Image, ImageOps
 
 from comc_utils.datasets.image_files import open_image
-from comc_utils.errors import CoMCError
+from comc_utils.errors import CoMCError, printable
 from comc_utils.store.rgb import image_errors, to_rgb
 
 MOST_BYTES = 50 * 2**20
@@ -61,6 +61,10 @@ def open_photo(photo: str | os.PathLike[str] | Image.Image, *, fetch: bool = Fal
         raise CoMCError(f"A photo is of type {type(photo).__name__}; give a path, an address or a PIL image.")
     place = os.fspath(photo)
     if not place.startswith(("http://", "https://")):
+        if not os.path.isfile(place):
+            raise CoMCError(
+                f"There is no photo {printable(place)}; check its path. A folder is for tagger.embed."
+            )
         return open_image(place, exif_rotation=True)
     if not fetch:
         raise CoMCError(f"{place} is an address, and nothing is fetched unasked; say so with fetch=True.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from comc_utils.datasets.image_files import open_image
-from comc_utils.datasets.photos import find_photos, tell_passed_over
+from comc_utils.datasets.photos import NO_PHOTO, FoundPhotos, find_photos, tell_passed_over
 from comc_utils.errors import CoMCError, printable
 
 
@@ -33,7 +33,7 @@ class Photos:
         See `image_files.open_image`.
     """
 
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] = field(repr=False)
     roots: tuple[str, ...] = field(repr=False)
     folders: tuple[str, ...] = ()
     passed_over: str = ""
@@ -88,7 +88,8 @@ def gather_photos(
     if limit is not None and limit < 1:
         raise CoMCError(f"The limit is {limit} photos; give 1 or more, or none for all.")
     inputs = [given] if isinstance(given, str | os.PathLike) else list(given)
-    inputs += _read_list(Path(listed)) if listed is not None else []
+    of_list = _read_list(Path(listed)) if listed is not None else []
+    inputs += of_list
     if not inputs:
         raise CoMCError(
             "No photos are given; name a folder, photos, a pattern, or a list of them (--list FILE)."
@@ -103,12 +104,12 @@ def gather_photos(
             )
         if os.path.isdir(item):
             in_folder = find_photos(item)
-            if in_folder.passed_over:
-                passed_over.append(f"{item}: {tell_passed_over(in_folder.passed_over)}")
+            beside = without_sidecars(in_folder)
+            if beside:
+                passed_over.append(f"{item}: {tell_passed_over(beside)}")
             if not in_folder.names:
-                raise CoMCError(
-                    f"{item} holds no photo" + (f", but {passed_over[-1]}." if passed_over else ".")
-                )
+                others = f"; it holds {tell_passed_over(beside)}" if beside else ""
+                raise CoMCError(f"{item} holds no photo{others}. Give the folder of the photos.")
             folders.append(item)
             for name in in_folder.names:
                 found.setdefault(os.path.join(item, name), item)
@@ -117,7 +118,8 @@ def gather_photos(
         else:
             matches = sorted(path for path in glob.glob(item, recursive=True) if os.path.isfile(path))
             if not matches:
-                raise CoMCError(f"There is no photo, folder or pattern {item}; check its path.")
+                where = f" (in the list {listed})" if item in of_list else ""
+                raise CoMCError(f"There is no photo, folder or pattern {item}{where}; check its path.")
             for path in matches:
                 found.setdefault(path, os.path.dirname(path) or ".")
     kept = list(found.items())[:limit]
@@ -127,6 +129,14 @@ def gather_photos(
         tuple(folders) if limit is None else (),
         "; ".join(passed_over),
     )
+
+
+def without_sidecars(found: FoundPhotos) -> dict[str, tuple[str, ...]]:
+    """What lies beside the photos of a folder, by kind, but for sidecars of these."""
+    stems = {name for photo in map(printable, found.names) for name in (photo, os.path.splitext(photo)[0])}
+    others = found.passed_over.get(NO_PHOTO, ())
+    strange = tuple(name for name in others if name[-4:] not in (".xmp", ".txt") or name[:-4] not in stems)
+    return {kind: names for kind, names in (found.passed_over | {NO_PHOTO: strange}).items() if names}
 
 
 def _read_list(path: Path) -> list[str]:

@@ -118,6 +118,11 @@ class Scorer:
         if isinstance(images, PhotoEmbeddings):
             check_same(images.towers, self.about.towers, "These are embeddings")
             return np.concatenate([score(part).numpy() for _, part in images.in_chunks()])
+        if not isinstance(images, ImageEmbeddings):
+            raise CoMCError(
+                f"Here are {type(images).__name__} in place of embeddings; give those of tagger.embed(PHOTOS), "
+                "or call tagger(PHOTO) for single photos."
+            )
         if images.global_.shape[1] != self.tensors["labels"].shape[1]:
             raise CoMCError(
                 f"These embeddings have {images.global_.shape[1]} numbers each, and those of "
@@ -169,17 +174,19 @@ class Scorer:
 
     def least(self, threshold: float | str | Threshold | None) -> Float[np.ndarray, " n_labels"]:
         """Give the score from which each label is a tag, [N]: see `tag`."""
-        if threshold is None:
+        if threshold is None or threshold == "all":
             return np.full(len(self.about.names), -np.inf)
         if isinstance(threshold, str):
             if threshold != "auto":
                 raise CoMCError(
-                    f'The threshold is {threshold!r}; give a number, "auto", or None for all labels.'
+                    f'The threshold is {threshold!r}; give a number, "auto", or "all" for all labels.'
                 )
             threshold = self.about.threshold
         if not isinstance(threshold, Threshold):
-            return np.full(len(self.about.names), float(threshold))
+            threshold = Threshold(float(threshold), "the value given")
         least = threshold.of(self.about.names)
+        if self.about.background and not ((least >= 0) & (least <= 1)).all():
+            raise CoMCError("Scores lie between 0 and 1, and a threshold is outside; give one such as 0.05.")
         if np.isnan(least).any():
             raise CoMCError(
                 "The method's own scores have no threshold by themselves; give one (--threshold), or a number "

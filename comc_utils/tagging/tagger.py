@@ -17,6 +17,7 @@ from torch import Tensor
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.clip.cached import CachedClip
+from comc_utils.datasets.image_files import name_some
 from comc_utils.errors import CoMCError
 from comc_utils.method.comc import CoMC
 from comc_utils.method.presets import RELEASED
@@ -184,6 +185,10 @@ class Tagger(ModelHubMixin):
             about = replace(about, preset=comc.preset.name, alpha=comc.alpha, sentences=what)
         return cls(about, tensors, load)
 
+    def __repr__(self) -> str:
+        """Name the labels and the model."""
+        return f"Tagger of {len(self.labels):,} labels with {self.about.towers.model}: {name_some(self.labels)}"
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels as they are shown."""
@@ -233,7 +238,7 @@ class Tagger(ModelHubMixin):
         ----------
         photos : PhotoEmbeddings or ImageEmbeddings
         threshold : float, Threshold, "auto" or None
-            From what score a label is a tag; "auto" for the tagger's own, None for every label.
+            From what score a label is a tag; "auto" for the tagger's own, "all" or None for every label.
         top_k : int, optional
             At most so many, the highest.
 
@@ -323,11 +328,6 @@ class Tagger(ModelHubMixin):
             See `photos.gather_photos`.
         skip_unreadable, progress : bool
             Leave out photos that do not open, and name them, where they are an error otherwise; show a bar.
-
-        Returns
-        -------
-        PhotoEmbeddings
-            For `tag`, `scores` and taggers of other labels.
         """
         return PhotoLibrary().embed(
             photos if isinstance(photos, Photos) else gather_photos(photos),
@@ -384,7 +384,8 @@ class Tagger(ModelHubMixin):
         Raises
         ------
         CoMCError
-            All answers are the same, one is about a photo that is not there, or a tagger without a background.
+            Fewer than ten answers of a kind, one is about a photo that is not there, or a tagger without a
+            background.
         """
         if not self.about.background:
             raise CoMCError("The method's own scores are not calibrated; learn the tagger with the background.")

@@ -22,6 +22,9 @@ WORDS_A_PHOTO = 3
 """Background words that a photo shows on average, above the threshold that `of_photos` chooses: the number that
 is best on the known drawings, found likewise."""
 
+FEWEST_ANSWERS = 10
+"""Of each kind, to calibrate by."""
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -149,7 +152,7 @@ def read_answers(path: str | os.PathLike[str], names: Sequence[str]) -> dict[tup
     except OSError as error:
         raise CoMCError(f"The answers {path} cannot be read ({error.strerror}); check the path.") from None
     if not rows or [cell.strip() for cell in rows[0]] != ["file", "label", "answer"]:
-        raise CoMCError(f"{path} must begin with the line file,label,answer.")
+        raise CoMCError(f"{path} must begin with the line file,label,answer, with commas between columns.")
     answers: dict[tuple[str, str], bool] = {}
     for number, row in enumerate(rows[1:], 2):
         if not any(cell.strip() for cell in row):
@@ -187,13 +190,13 @@ def calibrate(
     Raises
     ------
     CoMCError
-        All answers are the same.
+        Fewer than ten answers of a kind.
     """
-    if said.all() or not said.any():
-        same = "yes" if len(said) and said.all() else "no"
+    n_yes = int(said.sum())
+    if min(n_yes, len(said) - n_yes) < FEWEST_ANSWERS:
         raise CoMCError(
-            f"All {len(said):,} answers of {origin} are {same}; give some of both, for photos that show a "
-            "label and photos that do not."
+            f"{origin} holds {n_yes:,} answers that say yes and {len(said) - n_yes:,} that say no; give "
+            f"{FEWEST_ANSWERS} of each or more, for photos that show a label and photos that do not."
         )
     found = LogisticRegression(C=1e3).fit(log_odds[:, None], said)
     return Calibration(float(found.coef_[0, 0]), float(found.intercept_[0]), len(said), origin)
@@ -226,7 +229,7 @@ def read_thresholds(path: Path, names: Sequence[str]) -> Threshold:
         raise CoMCError(f"{path} is no CSV file in UTF-8 ({error}); save it as one.") from None
     except OSError as error:
         raise CoMCError(
-            f"--threshold {path}: neither a number, auto or all, nor a file that can be read "
+            f"--threshold {path}: neither a number such as 0.05, auto or all, nor a file that can be read "
             f"({error.strerror})."
         ) from None
     if not rows or [cell.strip() for cell in rows[0]] != ["label", "threshold"]:
