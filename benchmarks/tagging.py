@@ -107,7 +107,9 @@ def _against_pipeline() -> tuple[Callable, Callable]:
 
     written = open_clip.SimpleTokenizer()
     ranks = sorted(written.bpe_ranks, key=written.bpe_ranks.get)
-    tokenizer = CLIPTokenizer(vocab=dict(written.encoder), merges=ranks)
+    ends = {"bos_token": "<start_of_text>", "eos_token": "<end_of_text>"}
+    others = {"unk_token": "<end_of_text>", "pad_token": "<end_of_text>"}
+    tokenizer = CLIPTokenizer(vocab=dict(written.encoder), merges=ranks, **ends, **others)
     pipe = pipeline(
         "zero-shot-image-classification",
         model=CLIPModel(CLIPConfig()).eval(),
