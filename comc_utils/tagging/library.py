@@ -152,8 +152,7 @@ class PhotoLibrary:
                 row for content, row in sorted(first.items(), key=lambda i: i[1]) if content not in there
             ]
             # One that did not open before may do so now, with another extra installed; but not among the
-            # others,
-            # whose batches are to be those of a run that is not stopped.
+            # others, whose batches are to be those of a run that is not stopped.
             again = [row for row in missing if contents[row] in bad and _opens(photos, row)]
             waiting = [row for row in missing if contents[row] not in bad] + again
             if waiting:

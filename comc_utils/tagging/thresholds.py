@@ -97,12 +97,8 @@ OWN_SCORES = Threshold(None, "nothing: the method's own scores have none")
 
 def threshold_at_first(method: str) -> Threshold:
     """Give the threshold of a tagger that has seen no photo: the best one on drawings that are known."""
-    return Threshold(share(KNOWN_DRAWINGS[method]), "known drawings of the embedded world; no photo of yours")
-
-
-def share(log_odds: float) -> float:
-    """Turn log-odds into a score: a label's share of the softmax over itself and the background, in (0, 1)."""
-    return float(expit(log_odds))
+    value = float(expit(KNOWN_DRAWINGS[method]))
+    return Threshold(value, "known drawings of the embedded world; no photo of yours")
 
 
 def of_photos(log_odds: Float[np.ndarray, "n n_words"], n_words: int = WORDS_A_PHOTO) -> float:
@@ -145,10 +141,7 @@ def read_answers(path: str | os.PathLike[str], names: Sequence[str]) -> dict[tup
         differ.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CoMCError(f"{path} is no CSV file in UTF-8 ({error}); save it as one.") from None
+        rows = _read_csv(path)
     except OSError as error:
         raise CoMCError(f"The answers {path} cannot be read ({error.strerror}); check the path.") from None
     if not rows or [cell.strip() for cell in rows[0]] != ["file", "label", "answer"]:
@@ -223,10 +216,7 @@ def read_thresholds(path: Path, names: Sequence[str]) -> Threshold:
         or missing.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file, strict=True) if any(cell.strip() for cell in row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CoMCError(f"{path} is no CSV file in UTF-8 ({error}); save it as one.") from None
+        rows = [row for row in _read_csv(path) if any(cell.strip() for cell in row)]
     except OSError as error:
         raise CoMCError(
             f"--threshold {path}: neither a number such as 0.05, auto or all, nor a file that can be read "
@@ -252,3 +242,12 @@ def read_thresholds(path: Path, names: Sequence[str]) -> Threshold:
             f"{path} has no threshold for {missing[0]!r} ({len(missing):,} missing); add the lines."
         )
     return Threshold(None, f"the file {path.name}", values)
+
+
+def _read_csv(path: str | os.PathLike[str]) -> list[list[str]]:
+    """Read the rows of a CSV file; that it cannot be opened is for the caller to say."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CoMCError(f"{path} is no CSV file in UTF-8 ({error}); save it as one.") from None
