@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from torch.nn.functional import normalize
 
@@ -186,17 +187,37 @@ def calibration(world: World) -> dict[str, object]:
     # Of each photo asked about, the three labels that score highest, as somebody would look through them.
     rows = np.repeat(asked, 3)[:N_ANSWERS]
     columns = np.argsort(-world.log_odds[asked], axis=1)[:, :3].ravel()[:N_ANSWERS]
-    found = calibrate(world.log_odds[rows, columns], world.labels[rows, columns], "answers")
+    names = list(map(str, range(world.labels.shape[1])))
+    method = world.name.rpartition(", ")[2]
+    said = world.labels[rows, columns]
+    found = calibrate(world.log_odds[rows, columns], [names[c] for c in columns], said, "answers", method)
     odds, labels = world.log_odds[rest], world.labels[rest]
-    micro, macro = f1(found.probabilities(odds) >= 0.5, labels)
+    probabilities = found.probabilities(odds, names)
+    measured = {
+        "before": odds >= world.first,
+        "calibrated": probabilities >= found.probabilities(np.array(world.first)),
+        "from 0.5, calibrated": probabilities >= 0.5,
+    }
     return {
         "world": world.name,
         "answers": len(rows),
         "ECE of scores": calibration_error(expit(odds), labels),
-        "ECE calibrated": calibration_error(found.probabilities(odds), labels),
-        "micro F1 from 0.5, calibrated": micro,
-        "macro F1 from 0.5, calibrated": macro,
+        "ECE calibrated": calibration_error(probabilities, labels),
+        **{f"micro F1 {name}": f1(tags, labels)[0] for name, tags in measured.items()},
+        **{f"macro F1 {name}": f1(tags, labels)[1] for name, tags in measured.items()},
     }
+
+
+def expected(world: World, method: str) -> dict[str, float]:
+    """Find what is to be expected of scores: slope, offset, and how far labels' own offsets are from it."""
+    n, n_labels = world.labels.shape
+    of_label = np.tile(np.eye(n_labels), (n, 1))
+    centred = (world.log_odds - KNOWN_DRAWINGS[method]).reshape(-1, 1)
+    fitted = LogisticRegression(C=100, fit_intercept=False, max_iter=1000).fit(
+        np.hstack([centred, of_label]), world.labels.ravel()
+    )
+    slope, *offsets = fitted.coef_[0]
+    return {"slope": slope, "offset": np.mean(offsets), "deviation of labels": np.std(offsets, ddof=1)}
 
 
 def choose() -> pd.DataFrame:
@@ -205,7 +226,7 @@ def choose() -> pd.DataFrame:
     worlds = {(b, m): on_miniworld(b, m, "known drawings") for b in BACKBONES for m in KNOWN_DRAWINGS}
     for (backbone, method), world in worlds.items():
         value = best_value(world.log_odds.ravel(), world.labels.ravel())
-        rows.append({"backbone": backbone, "method": method, "best log-odds": value})
+        rows.append({"backbone": backbone, "method": method, "best log-odds": value} | expected(world, method))
         for n in range(1, 9) if method == "zero-shot" else ():
             micro, _ = f1(world.log_odds >= of_photos(world.words, n), world.labels)
             rows[-1][f"micro F1, {n} words"] = micro

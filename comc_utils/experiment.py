@@ -150,6 +150,11 @@ class Experiment(ABC):
         return None
 
     @property
+    def object_boxes(self) -> Float[np.ndarray, "n N 4"] | None:
+        """Where each class is: left, top, right, bottom in pixels, NaN where it is not; None if unknown."""
+        return None
+
+    @property
     @abstractmethod
     def image_embeddings(self) -> ImageEmbeddings:
         """Unit vectors of the test images, as wholes and by region."""

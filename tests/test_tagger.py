@@ -21,7 +21,16 @@ from comc_utils.clip import ImageEmbeddings, load_clip
 from comc_utils.errors import CoMCError
 from comc_utils.sentences import Record, write_corpus
 from comc_utils.tagging import opening
-from comc_utils.tagging.thresholds import Threshold, read_answers, read_thresholds
+from comc_utils.tagging.thresholds import (
+    EXPECTED,
+    KNOWN_DRAWINGS,
+    OFFSET_SPREAD,
+    SLOPE_SPREAD,
+    Threshold,
+    calibrate,
+    read_answers,
+    read_thresholds,
+)
 
 METHODS = ("zero-shot", "comc")
 
@@ -339,24 +348,75 @@ def test_answers_make_probabilities(tmp_path: Path, own_cache: Path) -> None:  #
     tagger = learn()
     photos = tagger.embed(write_scenes(tmp_path / "scenes", 30))
     scores, files = tagger.scores(photos), photos.photos.names
-    lines = [
-        f"{file},dog,{int(s >= np.median(scores[:, 0]))}" for file, s in zip(files, scores[:, 0], strict=True)
-    ]
+    middle = np.median(scores[:, 0])
+    lines = [f"{file},dog,{int(s >= middle)}" for file, s in zip(files, scores[:, 0], strict=True)]
     (tmp_path / "answers.csv").write_text("\n".join(["file,label,answer", *lines]) + "\n")
     answers = read_answers(tmp_path / "answers.csv", tagger.labels)
     known = tagger.calibrate(photos, answers, "answers.csv")
-    probabilities = known.scores(photos)[:, 0]
-    assert known.threshold.value == 0.5
-    assert ((probabilities >= 0.5) == (scores[:, 0] >= np.median(scores[:, 0]))).mean() > 0.9
+    after = known.scores(photos)
+    assert ((after[:, 0] >= 0.5) == (scores[:, 0] >= middle)).mean() > 0.8
+    # Of labels that nobody was asked about the tags are the same: the threshold went along.
+    others = slice(1, None)
+    tags = (after >= known.threshold.value)[:, others]
+    np.testing.assert_array_equal(tags, (scores >= tagger.threshold.value)[:, others])
     assert "probabilities, calibrated on 30 answers" in known.about.scores_are
     known.save(tmp_path / "park")
-    np.testing.assert_array_equal(Tagger.load(tmp_path / "park").scores(photos), known.scores(photos))
-    with pytest.raises(CoMCError, match="1 answers that say yes and 0 that say no; give 10 of each"):
+    np.testing.assert_array_equal(Tagger.load(tmp_path / "park").scores(photos), after)
+    again = known.calibrate(photos, answers, "answers.csv")
+    np.testing.assert_allclose(again.scores(photos), after, atol=1e-6)
+    assert again.threshold.value == pytest.approx(known.threshold.value)
+    with pytest.raises(CoMCError, match="mine holds 1 answers, and 10 or more are needed"):
         tagger.calibrate(photos, {(files[0], "dog"): True}, "mine")
     with pytest.raises(CoMCError, match="1 of the answers' photos are not among the 30"):
         tagger.calibrate(photos, {("elsewhere.png", "dog"): True}, "mine")
     with pytest.raises(CoMCError, match="holds no answer"):
         tagger.calibrate(photos, {}, "mine")
+    exchanged = {key: not answer for key, answer in answers.items()} | {
+        (file, label): scores[row, column] < middle
+        for row, file in enumerate(files)
+        for column, label in enumerate(tagger.labels)
+    }
+    with pytest.raises(CoMCError, match="see whether yes and no are exchanged"):
+        tagger.calibrate(photos, exchanged, "mine")
+
+
+def test_answers_about_the_least_sure_tags_leave_the_slope_alone() -> None:
+    rng = np.random.default_rng(0)
+    centre = KNOWN_DRAWINGS["zero-shot"]
+    odds = centre + 0.01 * rng.standard_normal(30)
+    found = calibrate(odds, ["dog"] * 30, odds < centre, "mine")  # by themselves they say: the reverse
+    assert found.slope == pytest.approx(EXPECTED["zero-shot"].slope, abs=0.1)
+    assert 0.3 < found.probabilities(np.array([centre]))[0] < 0.7
+
+
+def test_a_label_that_is_always_wrong_loses_its_tags_and_others_keep_theirs() -> None:
+    odds = np.full(40, KNOWN_DRAWINGS["zero-shot"] + 1)
+    labels = ["dog", "cat"] * 20
+    found = calibrate(odds, labels, np.array(labels) == "cat", "mine")
+    assert found.by_label["dog"] < -0.3 and found.by_label["cat"] > 0.3
+    dog, cat, other = found.probabilities(odds[:3], ["dog", "cat", "bird"])
+    assert dog < other < cat
+
+
+def test_calibrating_finds_the_likeliest_values() -> None:
+    rng = np.random.default_rng(1)
+    odds, names = rng.normal(-4, 2, 200), np.array(["a", "b", "c"])[rng.integers(3, size=200)]
+    said = rng.random(200) < 0.4
+    found = calibrate(odds, list(names), said, "mine", "comc")
+    about, centre = EXPECTED["comc"], KNOWN_DRAWINGS["comc"]
+
+    def unlikely(slope: float, offset: float, a: float, b: float, c: float) -> float:
+        z = slope * (odds - centre) + offset + np.select([names == "a", names == "b"], [a, b], c)
+        p = 1 / (1 + np.exp(-z))
+        likelihood = np.log(np.where(said, p, 1 - p)).sum()
+        prior = ((slope - about.slope) / SLOPE_SPREAD) ** 2 + ((offset - about.offset) / OFFSET_SPREAD) ** 2
+        return -likelihood + (prior + (np.array([a, b, c]) ** 2).sum() / about.of_label**2) / 2
+
+    best = [found.slope, found.intercept + found.slope * centre, *(found.by_label[n] for n in "abc")]
+    for i in range(5):
+        for step in (-0.05, 0.05):
+            moved = [value + step * (i == j) for j, value in enumerate(best)]
+            assert unlikely(*moved) > unlikely(*best)
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,35 @@ class Trained:
         ]
         return ScoreComponents.concatenate(parts, np.concatenate(self.folds).tolist())
 
+    def region_logits(self, rows: Sequence[int]) -> Float[Tensor, "m k n_labels"]:
+        """Score the regions of some test images, before the maximum over regions (eq. 10).
+
+        Parameters
+        ----------
+        rows : sequence of int
+            m test images.
+
+        Returns
+        -------
+        Tensor [m, K, N]
+            Logits, from the region at the top left row by row.
+
+        Raises
+        ------
+        CoMCError
+            The method, or the profile's embeddings, have no regions.
+        """
+        images, found = self.images(), {}
+        for recogniser, fold in zip(self.recognisers, self.folds, strict=True):
+            own = [row for row in rows if row in set(fold)]
+            for part, _, regions in recogniser.logits(images[own]) if own else ():
+                if regions is None:
+                    raise CoMCError(
+                        f"{self.method.name} looks at no regions here; ask a method and a profile that do."
+                    )
+                found |= zip(own[part], regions, strict=True)
+        return torch.stack([found[row] for row in rows])
+
 
 def learn(
     method: Method, task: Task, *, seed: int, cache: EmbeddingCache, progress: bool = False

@@ -296,6 +296,29 @@ def _middle(image: Image.Image) -> Image.Image:
     return image.crop((*cut, image.width - cut[0], image.height - cut[1])) if any(cut) else image
 
 
+def seen_part(size: tuple[int, int], resize: Literal["crop", "plain"]) -> tuple[float, float, float, float]:
+    """Say which part of an image the tower sees.
+
+    Parameters
+    ----------
+    size : tuple of int
+        The image's width and height, in pixels.
+    resize : {"crop", "plain"}
+        As `Clip.encode_images` takes it.
+
+    Returns
+    -------
+    tuple of float
+        Left, top, right and bottom, in pixels of the image: its central square, but for rounding, or all of it.
+    """
+    width, height = size
+    if resize == "plain":
+        return 0.0, 0.0, float(width), float(height)
+    side = min(size)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
 def open_rgb(images: Sequence[Image.Image], index: int) -> Image.Image:
     """Take one image of a sequence and decode it.
 

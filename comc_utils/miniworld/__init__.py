@@ -17,6 +17,7 @@ from comc_utils.miniworld.world import (
     load_icons,
     load_miniworld,
     miniworld_scenes,
+    object_boxes,
     scene_captions,
     shown_names,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "load_icons",
     "load_miniworld",
     "miniworld_scenes",
+    "object_boxes",
     "register_models",
     "render",
     "scene_captions",

@@ -34,6 +34,26 @@ def render(scene: Scene) -> Image.Image:
     return image
 
 
+def object_box(scene: Scene, scene_object: SceneObject) -> tuple[int, int, int, int] | None:
+    """Find out where an object is drawn.
+
+    Parameters
+    ----------
+    scene : Scene
+    scene_object : SceneObject
+        One of the scene's.
+
+    Returns
+    -------
+    tuple of int or None
+        Left, top, right and bottom of its pixels in the scene, without its shadow; what others cover counts.
+        None where none of them is in the scene.
+    """
+    mask, (left, top) = _placed(_body(scene_object), scene_object)
+    within = mask.crop((-left, -top, scene.width - left, scene.height - top))
+    return within.getbbox()
+
+
 def _background(scene: Scene) -> np.ndarray:
     """A place's two colours meeting softly at the horizon, under luminance noise."""
     upper, lower = background_colours(scene.place, scene.light)
@@ -46,17 +66,26 @@ def _background(scene: Scene) -> np.ndarray:
 
 
 def _draw(image: Image.Image, scene_object: SceneObject) -> None:
-    ink, silhouette = (_transformed(m, scene_object) for m in _masks(scene_object))
-    side = ink.width
-    left = round(scene_object.centre[0] - side / 2)
-    top = round(scene_object.centre[1] - side / 2)
+    ink, _ = _masks(scene_object)
+    body, (left, top) = _placed(_body(scene_object), scene_object)
     offset = round(SHADOW_OFFSET * scene_object.size)
-    body = ink if scene_object.technique == "ink" else silhouette
     shadow = body.point(lambda value: int(value * SHADOW_OPACITY))
     image.paste((0, 0, 0), (left + offset, top + offset), shadow)
     image.paste(scene_object.fill, (left, top), body)
     if scene_object.technique == "filled":
-        image.paste(scene_object.line, (left, top), ink)
+        image.paste(scene_object.line, (left, top), _transformed(ink, scene_object))
+
+
+def _body(scene_object: SceneObject) -> Image.Image:
+    ink, silhouette = _masks(scene_object)
+    return ink if scene_object.technique == "ink" else silhouette
+
+
+def _placed(mask: Image.Image, scene_object: SceneObject) -> tuple[Image.Image, tuple[int, int]]:
+    """An object's mask as it is drawn, and where in the scene its corner lies."""
+    mask = _transformed(mask, scene_object)
+    x, y = (round(middle - mask.width / 2) for middle in scene_object.centre)
+    return mask, (x, y)
 
 
 def _masks(scene_object: SceneObject) -> tuple[Image.Image, Image.Image]:

@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 import PIL
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from comc_utils.datasets.base import MultiLabelImages
 from comc_utils.miniworld.captions import DISPLAY_NAMES, write_caption
 from comc_utils.miniworld.drawings import DISTRACTOR_DRAWINGS, DRAWINGS, VOC_DRAWINGS
-from comc_utils.miniworld.renderer import render
+from comc_utils.miniworld.renderer import object_box, render
 from comc_utils.miniworld.scenes import Scene, sample_scene
 from comc_utils.store.fingerprint import code_fingerprint, hash_texts
 
@@ -107,6 +107,33 @@ def dominant_objects(
     """Which of VOC2007's classes is the dominant object of each scene: 1 for it, 0 for others, 0 for icons."""
     scenes = miniworld_scenes(split, n_images, seed=seed)
     return np.array([[name == s.class_names[0] for name in VOC_DRAWINGS] for s in scenes], dtype=np.uint8)
+
+
+def object_boxes(
+    split: str, n_images: int, *, seed: int = WORLD_SEED
+) -> Float[np.ndarray, "n_images n_labels 4"]:
+    """Where each of VOC2007's classes is drawn in each scene.
+
+    Parameters
+    ----------
+    split : str
+    n_images : int
+        Scenes 0 to n_images - 1 of the split.
+    seed : int
+
+    Returns
+    -------
+    ndarray [n_images, N, 4]
+        Left, top, right and bottom in pixels of the scene, as `renderer.object_box` finds them; NaN for classes
+        that the scene does not show. No scene shows a class twice.
+    """
+    columns = {name: column for column, name in enumerate(VOC_DRAWINGS)}
+    boxes = np.full((n_images, len(columns), 4), np.nan)
+    for row, scene in enumerate(miniworld_scenes(split, n_images, seed=seed)):
+        for scene_object in scene.objects:
+            if scene_object.class_name in columns and (box := object_box(scene, scene_object)):
+                boxes[row, columns[scene_object.class_name]] = box
+    return boxes
 
 
 def scene_captions(scenes: tuple[Scene, ...], *, seed: int = WORLD_SEED) -> list[str]:

@@ -28,7 +28,14 @@ from comc_utils.errors import CoMCError
 from comc_utils.experiment import Experiment
 from comc_utils.method.labelled import LabelledPool, SeenAndUnseen
 from comc_utils.method.protocol import LabelledImages, Method, Need
-from comc_utils.miniworld import WORLD_SEED, load_icons, load_miniworld, miniworld_scenes, scene_captions
+from comc_utils.miniworld import (
+    WORLD_SEED,
+    load_icons,
+    load_miniworld,
+    miniworld_scenes,
+    object_boxes,
+    scene_captions,
+)
 from comc_utils.profiles import get_profile
 from comc_utils.sentences import Record, draw_label_sets
 from comc_utils.sentences.grammar import Grammar
@@ -146,6 +153,10 @@ class EmbeddedWorld(EncodedExperiment):
         rows = np.split(np.arange(len(images)), [pool, pool + known])
         parts = dict(zip(("pool", "known drawings", "choice"), rows, strict=True))
         return LabelledPool(images, parts, self.embed_images, few=True)
+
+    @cached_property
+    def object_boxes(self) -> np.ndarray:
+        return object_boxes("test", len(self.images))
 
     def image_text_pairs(self, n_pairs: int, *, seed: int) -> tuple[Tensor, Tensor]:
         world = WORLD_SEED + seed

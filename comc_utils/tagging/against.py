@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from comc_utils.clip import ImageEmbeddings
-from comc_utils.method.normalise import pooled_scores
+from comc_utils.method.normalise import LogitChunks, pooled_scores
 from comc_utils.method.protocol import Recogniser
 from comc_utils.sentences.labels import forms
 from comc_utils.tagging.labels import Label
@@ -51,6 +51,11 @@ class AgainstBackground:
             Where regions are looked at, the mean of the whole image's and of the highest of the regions'.
         """
         return pooled_scores(lambda: self.recogniser.logits(images), self._against_all)
+
+    def each(self, logits: LogitChunks) -> LogitChunks:
+        """Turn the recogniser's logits into log-odds of the labels, of whole images and of single regions."""
+        for rows, whole, regions in logits:
+            yield rows, self._against_all(whole), None if regions is None else self._against_all(regions)
 
     def words(self, images: ImageEmbeddings) -> Float[Tensor, "n n_words"]:
         """Log-odds of each background word against the others, [n, B]; otherwise as `log_odds`."""

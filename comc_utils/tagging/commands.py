@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from comc_utils.errors import CoMCError
 
 if TYPE_CHECKING:
     from comc_utils.tagging.embeddings import PhotoEmbeddings
+    from comc_utils.tagging.exports import Tagged
     from comc_utils.tagging.photos import Photos
     from comc_utils.tagging.tagger import Tagger
     from comc_utils.tagging.thresholds import Threshold
@@ -98,6 +100,7 @@ def tag_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--tagger", type=Path, metavar="DIR", help="folder that learn has written")
     what.add_argument("--remove", action="store_true", help="take our tags out of the sidecars, and no others")
     parser.add_argument("--to", type=Path, metavar="FILE", help="tags.csv, .json or .parquet (with the extra)")
+    parser.add_argument("--gallery", type=Path, metavar="FILE", help="tags.html: a page to look at them")
     parser.add_argument("--sidecars", choices=("xmp", "txt"), help="write tags beside the photos")
     parser.add_argument(
         "--sidecar-names",
@@ -128,21 +131,26 @@ def tag(arguments: argparse.Namespace) -> int:
     if arguments.remove:
         if not arguments.sidecars:
             raise CoMCError("--remove takes tags out of sidecars; say of which: --sidecars xmp or txt.")
-        if arguments.to:
-            raise CoMCError("--remove writes no tags; leave --to out.")
+        for name in ("to", "gallery"):
+            if getattr(arguments, name):
+                raise CoMCError(f"--remove writes no tags; leave --{name} out.")
         print(_write_sidecars(arguments, photos, [()] * len(photos)))
         return 0
     import numpy as np  # after what can be said or done without
 
     from comc_utils.store.atomic import make_writable
     from comc_utils.tagging.exports import Tagged, check_ending, write_tags
+    from comc_utils.tagging.gallery.pages import check_gallery
 
     if not (arguments.labels or arguments.tagger):
         raise CoMCError("Say which tags: --labels FILE, or --tagger DIR for one that learn has written.")
     if arguments.to:
         check_ending(arguments.to)
-        if not arguments.dry_run:
-            make_writable(arguments.to.absolute().parent, "--to")
+    if arguments.gallery:
+        check_gallery(arguments.gallery)
+    for name in ("to", "gallery"):
+        if getattr(arguments, name) and not arguments.dry_run:
+            make_writable(getattr(arguments, name).absolute().parent, f"--{name}")
     tagger = _tagger(arguments)
     least, choice = _threshold(arguments.threshold, tagger)
     # What is wrong with the choice is said before photos are embedded for hours.
@@ -158,9 +166,11 @@ def tag(arguments: argparse.Namespace) -> int:
         print(f"Tags: {arguments.to}")
     elif arguments.to:
         print(f"Would write {len(tagged.rows()):,} rows to {arguments.to}")
+    if arguments.gallery:
+        print(_write_gallery(arguments, tagger, found, tagged, least))
     if arguments.sidecars:
         print(_write_sidecars(arguments, found.photos, [[tag["label"] for tag in of] for of in tags]))
-    if not (arguments.to or arguments.sidecars):
+    if not (arguments.to or arguments.gallery or arguments.sidecars):
         for file, of in zip(found.photos.names, tags, strict=True):
             print(
                 f"{file}: " + (", ".join(f"{tag['label']} {tag['score']:.3f}" for tag in of) or "none of these")
@@ -227,7 +237,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     tagger = tagger.calibrate(found, answers, arguments.answers.name)
     place = arguments.to or arguments.tagger
     tagger.save(place)
-    print(f"{len(answers):,} answers; scores of {place} are probabilities now, tags from 0.5 on")
+    print(f"{len(answers):,} answers; scores of {place} are probabilities now, tags from {tagger.threshold} on")
     return 0
 
 
@@ -327,6 +337,24 @@ def _threshold(given: str, tagger: Tagger) -> tuple[float | str | Threshold | No
     if not isfinite(value):
         raise CoMCError(f"--threshold {given}: give a finite number, auto, all for every label, or a file.")
     return value, f"scores from {value:g} on"
+
+
+def _write_gallery(
+    arguments: argparse.Namespace,
+    tagger: Tagger,
+    found: PhotoEmbeddings,
+    tagged: Tagged,
+    least: float | str | Threshold | None,
+) -> str:
+    from comc_utils.tagging.gallery.cards import THUMBNAIL, Shown
+    from comc_utils.tagging.gallery.pages import write_gallery
+
+    if arguments.dry_run:
+        return f"Would write the gallery {arguments.gallery}"
+    photos = replace(found.photos, draft_size=2 * THUMBNAIL)
+    shown = Shown(tagger, found, photos.names, photos.__getitem__, least, arguments.top_k)
+    pages = write_gallery(arguments.gallery, shown, photos, tagged, progress=True)
+    return f"Gallery: {arguments.gallery}" + (f" and {len(pages) - 1:,} more pages" if len(pages) > 1 else "")
 
 
 def _write_sidecars(arguments: argparse.Namespace, photos: Photos, tags: list) -> str:

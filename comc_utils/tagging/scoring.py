@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import expit
 from torch import Tensor
 
 from comc_utils.baselines import ClipDpt, ZeroShotClip
@@ -24,7 +23,7 @@ from comc_utils.tagging.against import AgainstBackground, twins
 from comc_utils.tagging.embeddings import PhotoEmbeddings
 from comc_utils.tagging.learning import COMC_SCALE
 from comc_utils.tagging.models import check_same
-from comc_utils.tagging.thresholds import Threshold, of_photos
+from comc_utils.tagging.thresholds import SHARES, Threshold, of_photos
 
 Tag = dict[str, str | float]
 
@@ -106,18 +105,56 @@ class Scorer:
         odds = self.log_odds(images)
         if not self.about.background:
             return odds
-        return self.as_scores(odds)
+        return self.as_scores(odds, self.about.names)
 
-    def as_scores(self, odds: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Turn log-odds into shares, or into probabilities after `Tagger.calibrate`."""
-        return self.about.calibration.probabilities(odds) if self.about.calibration else expit(odds)
+    def as_scores(
+        self, odds: Float[np.ndarray, "*batch n"], names: Sequence[str] = ()
+    ) -> Float[np.ndarray, "*batch n"]:
+        """Turn log-odds into shares, or into probabilities after `Tagger.calibrate`, of labels by name."""
+        return (self.about.calibration or SHARES).probabilities(odds, names)
+
+    def where(
+        self, images: PhotoEmbeddings | ImageEmbeddings
+    ) -> Iterator[tuple[slice, Float[np.ndarray, "m k n_labels"] | None]]:
+        """Score each region by itself, some photos at a time.
+
+        Parameters
+        ----------
+        images : PhotoEmbeddings or ImageEmbeddings
+            Of n photos, by the tagger's own model.
+
+        Yields
+        ------
+        slice
+            m of the photos.
+        ndarray [m, K, N] or None
+            Scores of their K regions, row by row from the top left; None where the model looks at no regions. A
+            photo's score lies, as log-odds, in the middle between the whole photo's and the highest of these.
+
+        Raises
+        ------
+        CoMCError
+            Embeddings of another model.
+        """
+        for part, embeddings in self._parts(images):
+            logits = self._recogniser.logits(embeddings)
+            for rows, whole, regions in self._against.each(logits) if self.about.background else logits:
+                scores = None if regions is None else regions.numpy()
+                if scores is not None and self.about.background:
+                    scores = self.as_scores(scores, self.about.names)
+                start = part.start + rows.start
+                yield slice(start, start + len(whole)), scores
 
     def _in_chunks(
         self, score: Callable[[ImageEmbeddings], Tensor], images: PhotoEmbeddings | ImageEmbeddings
     ) -> Float[np.ndarray, "n columns"]:
+        return np.concatenate([score(part).numpy() for _, part in self._parts(images)])
+
+    def _parts(self, images: PhotoEmbeddings | ImageEmbeddings) -> Iterator[tuple[slice, ImageEmbeddings]]:
         if isinstance(images, PhotoEmbeddings):
             check_same(images.towers, self.about.towers, "These are embeddings")
-            return np.concatenate([score(part).numpy() for _, part in images.in_chunks()])
+            yield from images.in_chunks()
+            return
         if not isinstance(images, ImageEmbeddings):
             raise CoMCError(
                 f"Here are {type(images).__name__} in place of embeddings; give those of tagger.embed(PHOTOS), "
@@ -129,7 +166,7 @@ class Scorer:
                 f"{self.about.towers.model} have {self.tensors['labels'].shape[1]}; embed the photos with the "
                 "tagger's own model."
             )
-        return score(images).numpy()
+        yield slice(0, len(images)), images
 
     def least_on(self, images: PhotoEmbeddings | ImageEmbeddings) -> float:
         """Choose a threshold on photos without labels.

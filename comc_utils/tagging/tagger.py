@@ -47,7 +47,14 @@ from comc_utils.tagging.opening import Opened
 from comc_utils.tagging.photos import Photos, gather_photos
 from comc_utils.tagging.saved import load_tagger, save_tagger
 from comc_utils.tagging.scoring import Scorer, Tag
-from comc_utils.tagging.thresholds import OWN_SCORES, Threshold, calibrate, threshold_at_first
+from comc_utils.tagging.thresholds import (
+    OWN_SCORES,
+    SHARES,
+    Threshold,
+    calibrate,
+    places_of_answers,
+    threshold_at_first,
+)
 
 METHODS = ("zero-shot", "comc")
 Photo = str | os.PathLike[str] | Image.Image
@@ -379,30 +386,23 @@ class Tagger(ModelHubMixin):
         Returns
         -------
         Tagger
-            The same with probabilities for scores, and tags from 0.5: more likely right than wrong.
+            With probabilities for scores, and the same threshold as a probability: tags change where their
+            label was answered about.
 
         Raises
         ------
         CoMCError
-            Fewer than ten answers of a kind, one is about a photo that is not there, or a tagger without a
-            background.
+            Fewer than ten answers, one is about a photo that is not there, or a tagger without a background.
         """
-        if not self.about.background:
+        about = self.about
+        if not about.background:
             raise CoMCError("The method's own scores are not calibrated; learn the tagger with the background.")
-        row_of = {file: row for row, file in enumerate(photos.photos.names)}
-        strange = sorted({file for file, _ in answers} - set(row_of))
-        if strange:
-            raise CoMCError(
-                f"{len(strange):,} of the answers' photos are not among the {len(photos):,} given, "
-                f"{strange[0]!r} the first; write the paths as the output of `tag` has them."
-            )
-        if not answers:
-            raise CoMCError(f"{name} holds no answer; write some lines file,label,answer.")
-        odds = self.scorer.log_odds(photos)
-        places = [(row_of[file], self.labels.index(label)) for file, label in answers]
-        found = calibrate(odds[tuple(np.array(places).T)], np.array(list(answers.values())), name)
-        about = replace(self.about, calibration=found, threshold=Threshold(0.5, f"probabilities by {name}"))
-        return Tagger(about, self._tensors, lambda: self.towers)
+        rows, columns = places_of_answers(answers, photos.photos.names, self.labels, name)
+        odds, labels = self.scorer.log_odds(photos)[rows, columns], [self.labels[column] for column in columns]
+        found = calibrate(odds, labels, np.array(list(answers.values())), name, about.method)
+        least = float(found.probabilities((about.calibration or SHARES).log_odds(self.threshold.value)))
+        kept = Threshold(least, f"{self.threshold.origin}; as a probability by {name}")
+        return Tagger(replace(about, calibration=found, threshold=kept), self._tensors, lambda: self.towers)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the tagger to a folder: safetensors, a JSON file, a model card.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from comc_utils.errors import CoMCError, printable
 
@@ -23,7 +23,7 @@ WORDS_A_PHOTO = 3
 is best on the known drawings, found likewise."""
 
 FEWEST_ANSWERS = 10
-"""Of each kind, to calibrate by."""
+"""To calibrate by."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,34 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What is expected of a tagger's scores before any answer.
+
+    Attributes
+    ----------
+    slope : float
+        By how much the log-odds that a person says yes grow with those of a score.
+    offset : float
+        Log-odds that a person says yes at `KNOWN_DRAWINGS`.
+    of_label : float
+        Standard deviation of single labels' own offsets.
+    """
+
+    slope: float
+    offset: float
+    of_label: float
+
+
+EXPECTED = {"zero-shot": Expected(1.5, -0.2, 0.6), "comc": Expected(2.5, 0.2, 1.1)}
+"""By method, as `benchmarks.thresholds` finds them on the known drawings, of both models, to a digit."""
+SLOPE_SPREAD, OFFSET_SPREAD = 0.3, 1.0
+"""How far slope and offset may be from what is expected, as standard deviations. Answers that lie close
+together, such as those about the least sure tags, say nothing of the slope: alone they leave it to chance."""
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """Log-odds to probabilities, by a logistic regression on answers of the user (Platt's scaling).
+    """Log-odds to probabilities, by answers of the user (Platt's scaling, with an offset for each label).
 
     Attributes
     ----------
@@ -79,18 +105,37 @@ class Calibration:
         How many it was learned from.
     origin : str
         Where the answers come from.
+    by_label : mapping of str to float
+        Added to the intercept, for labels that were answered about.
     """
 
     slope: float
     intercept: float
     answers: int
     origin: str
+    by_label: Mapping[str, float] = field(default_factory=dict)
 
-    def probabilities(self, log_odds: Float[np.ndarray, "n n_labels"]) -> Float[np.ndarray, "n n_labels"]:
-        """Turn log-odds into probabilities that a person would say yes."""
-        return expit(self.slope * log_odds + self.intercept)
+    def probabilities(
+        self, log_odds: Float[np.ndarray, "*batch n_labels"], names: Sequence[str] = ()
+    ) -> Float[np.ndarray, "*batch n_labels"]:
+        """Turn log-odds into probabilities that a person would say yes.
+
+        Parameters
+        ----------
+        log_odds : ndarray [..., N]
+        names : sequence of str
+            The N labels, for their own offsets; none for a label like any other.
+        """
+        own = np.array([self.by_label.get(name, 0.0) for name in names]) if names else 0.0
+        return expit(self.slope * log_odds + self.intercept + own)
+
+    def log_odds(self, probabilities: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
+        """Undo `probabilities`, of a label like any other."""
+        return (logit(probabilities) - self.intercept) / self.slope
 
 
+SHARES = Calibration(1.0, 0.0, 0, "")
+"""Of a tagger without answers: its scores are shares."""
 OWN_SCORES = Threshold(None, "nothing: the method's own scores have none")
 """Of a tagger without a background."""
 
@@ -99,6 +144,43 @@ def threshold_at_first(method: str) -> Threshold:
     """Give the threshold of a tagger that has seen no photo: the best one on drawings that are known."""
     value = float(expit(KNOWN_DRAWINGS[method]))
     return Threshold(value, "known drawings of the embedded world; no photo of yours")
+
+
+def places_of_answers(
+    answers: Mapping[tuple[str, str], bool], files: Sequence[str], names: Sequence[str], origin: str
+) -> tuple[Int[np.ndarray, " n_answers"], Int[np.ndarray, " n_answers"]]:
+    """Find the photos and labels that answers are about.
+
+    Parameters
+    ----------
+    answers : mapping of (str, str) to bool
+        By file and label, as `read_answers` gives them.
+    files, names : sequence of str
+        Of all photos, and of all labels.
+    origin : str
+        Where the answers come from.
+
+    Returns
+    -------
+    rows, columns : ndarray of int [n_answers]
+
+    Raises
+    ------
+    CoMCError
+        There is no answer, or one is about a photo that is not among the files.
+    """
+    if not answers:
+        raise CoMCError(f"{origin} holds no answer; write some lines file,label,answer.")
+    row_of = {file: row for row, file in enumerate(files)}
+    strange = sorted({file for file, _ in answers} - set(row_of))
+    if strange:
+        raise CoMCError(
+            f"{len(strange):,} of the answers' photos are not among the {len(files):,} given, "
+            f"{strange[0]!r} the first; write the paths as the output of `tag` has them."
+        )
+    places = [(row_of[file], names.index(label)) for file, label in answers]
+    rows, columns = np.array(places).T
+    return rows, columns
 
 
 def of_photos(log_odds: Float[np.ndarray, "n n_words"], n_words: int = WORDS_A_PHOTO) -> float:
@@ -164,35 +246,65 @@ def read_answers(path: str | os.PathLike[str], names: Sequence[str]) -> dict[tup
 
 
 def calibrate(
-    log_odds: Float[np.ndarray, " n_answers"], said: Bool[np.ndarray, " n_answers"], origin: str
+    log_odds: Float[np.ndarray, " n_answers"],
+    labels: Sequence[str],
+    said: Bool[np.ndarray, " n_answers"],
+    origin: str,
+    method: str = "zero-shot",
 ) -> Calibration:
-    """Learn probabilities from answers.
+    """Learn probabilities from answers, beginning with what is expected of scores.
 
     Parameters
     ----------
     log_odds : ndarray [n_answers]
         Of the photo and the label of each answer.
+    labels : sequence of str
+        Of each answer.
     said : ndarray of bool [n_answers]
     origin : str
         Where the answers come from.
+    method : str
+        Of the tagger.
 
     Returns
     -------
     Calibration
+        The likeliest after these answers, where slope, offset and the labels' own offsets are expected to be
+        normally distributed: around `EXPECTED`, those of labels around 0.
 
     Raises
     ------
     CoMCError
-        Fewer than ten answers of a kind.
+        Fewer than ten answers, or answers that say no the more often the higher a score is.
     """
-    n_yes = int(said.sum())
-    if min(n_yes, len(said) - n_yes) < FEWEST_ANSWERS:
+    if len(said) < FEWEST_ANSWERS:
         raise CoMCError(
-            f"{origin} holds {n_yes:,} answers that say yes and {len(said) - n_yes:,} that say no; give "
-            f"{FEWEST_ANSWERS} of each or more, for photos that show a label and photos that do not."
+            f"{origin} holds {len(said):,} answers, and {FEWEST_ANSWERS} or more are needed; say of some more "
+            "tags whether they are right."
         )
-    found = LogisticRegression(C=1e3).fit(log_odds[:, None], said)
-    return Calibration(float(found.coef_[0, 0]), float(found.intercept_[0]), len(said), origin)
+    about = EXPECTED[method]
+    names = list(dict.fromkeys(labels))
+    of_label = np.array([names.index(label) for label in labels])
+    centred = np.asarray(log_odds, dtype=float) - KNOWN_DRAWINGS[method]
+    mean = np.array([about.slope, about.offset, *[0.0] * len(names)])
+    spread = np.array([SLOPE_SPREAD, OFFSET_SPREAD, *[about.of_label] * len(names)])
+
+    def unlikely(values: np.ndarray) -> tuple[float, np.ndarray]:
+        """Negative logarithm of the likelihood but for a constant, and its gradient."""
+        odds = values[0] * centred + values[1] + values[2:][of_label]
+        off, away = expit(odds) - said, (values - mean) / spread
+        by_label = np.bincount(of_label, off, minlength=len(names))
+        gradient = np.array([off @ centred, off.sum(), *by_label]) + away / spread
+        return np.logaddexp(0, odds).sum() - odds[said].sum() + (away**2).sum() / 2, gradient
+
+    slope, offset, *own = minimize(unlikely, mean, jac=True).x.tolist()
+    if slope <= 0:
+        raise CoMCError(
+            f"By {origin} a tag is the less often right the higher its score is; see whether yes and no are "
+            "exchanged, or the labels mean something else to the model: NAME = a phrase for it."
+        )
+    intercept = offset - slope * KNOWN_DRAWINGS[method]
+    return Calibration(slope, intercept, len(said), origin, dict(zip(names, own, strict=True)))
 
 
 def read_thresholds(path: Path, names: Sequence[str]) -> Threshold:

@@ -1,0 +1,174 @@
+"""What the gallery's script is told of photos: thumbnails, tags with scores, and the scores of regions."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+from scipy.special import logit
+
+from comc_utils.clip import ImageEmbeddings
+from comc_utils.clip.image import seen_part
+from comc_utils.evaluation.where import grid_side
+from comc_utils.tagging.embeddings import PhotoEmbeddings
+from comc_utils.tagging.tagger import Tagger
+from comc_utils.tagging.thresholds import Threshold
+from comc_utils.tagging.where import NO_REGIONS
+
+THUMBNAIL = 384
+"""Longer side of a thumbnail, in pixels."""
+_QUALITY = 80
+MOST_TAGS = 24
+"""Of a photo's labels those with the highest scores are shown: so many, and all that are tags."""
+_AT_ONCE = 64
+_NEAREST = 1e-7
+"""Shares nearer to 0 and 1 are taken to be as near: their log-odds would be infinite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Photos, tagged, to be shown some at a time.
+
+    Attributes
+    ----------
+    tagger : Tagger
+    images : PhotoEmbeddings or ImageEmbeddings
+        Of n photos, by the tagger's own model.
+    names : sequence of str
+    open : callable
+        From 0, 1, ... to that photo, in RGB.
+    threshold : Threshold, float or str
+        As `Tagger.tag` takes it.
+    top_k : int or None
+    """
+
+    tagger: Tagger
+    images: PhotoEmbeddings | ImageEmbeddings
+    names: Sequence[str]
+    open: Callable[[int], Image.Image]
+    threshold: float | str | Threshold | None = "auto"
+    top_k: int | None = None
+
+    @property
+    def _as_shares(self) -> bool:
+        """Whether scores lie in 0 to 1, and a slider moves their log-odds; else it moves the scores."""
+        return bool(self.tagger.about.background)
+
+    def _values(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        return logit(np.clip(scores, _NEAREST, 1 - _NEAREST)) if self._as_shares else scores
+
+    def cards(self) -> Iterator[dict[str, Any]]:
+        """Describe photo after photo.
+
+        Yields
+        ------
+        dict
+            ``name``, ``src`` (the thumbnail), ``width`` and ``height`` of the photo, ``seen`` (left, top,
+            right, bottom of what the model looks at, in shares), ``tags`` (number of a label and its score,
+            the highest first), ``rest`` (the highest score that is left out, or None), and, of a model that
+            looks at regions, ``regions`` (bytes in base64, K a tag) between ``low`` and ``high``. Scores are
+            log-odds, or the method's own.
+
+        Raises
+        ------
+        CoMCError
+            A photo does not open.
+        """
+        scores = self._values(self.tagger.scores(self.images))  # (n, N)
+        least = self._least()
+        for rows, regions in self.tagger.scorer.where(self.images):
+            for start in range(rows.start, rows.stop, _AT_ONCE):
+                part = range(start, min(start + _AT_ONCE, rows.stop))
+                with ThreadPoolExecutor(4) as threads:
+                    thumbnails = list(threads.map(lambda row: _thumbnail(self.open(row)), part))
+                for row, (source, size) in zip(part, thumbnails, strict=True):
+                    of_regions = None if regions is None else self._values(regions[row - rows.start])
+                    seen = seen_part(size, self.tagger.about.towers.resize)
+                    yield {
+                        "name": self.names[row],
+                        "src": source,
+                        "width": size[0],
+                        "height": size[1],
+                        "seen": [round(edge / size[i % 2], 5) for i, edge in enumerate(seen)],
+                        **self._tags(scores[row], least, of_regions),
+                    }
+
+    def _least(self) -> Float[np.ndarray, " n_labels"]:
+        return self._values(self.tagger.scorer.least(self.threshold))
+
+    def _tags(
+        self,
+        scores: Float[np.ndarray, " n_labels"],
+        least: Float[np.ndarray, " n_labels"],
+        regions: Float[np.ndarray, "k n_labels"] | None,
+    ) -> dict[str, Any]:
+        order = np.argsort(-scores, kind="stable")
+        n_shown = max(MOST_TAGS, int((scores >= least).sum()))
+        chosen, left_out = order[:n_shown], order[n_shown:]
+        told: dict[str, Any] = {
+            "tags": [[int(label), round(float(scores[label]), 4)] for label in chosen],
+            "rest": float(scores[left_out[0]]) if len(left_out) else None,
+        }
+        if regions is not None:
+            of_tags = regions[:, chosen].T  # (tags, K)
+            low, high = float(of_tags.min()), float(of_tags.max())
+            steps = np.round(255 * (of_tags - low) / max(high - low, 1e-9)).astype(np.uint8)
+            told |= {"regions": base64.b64encode(steps.tobytes()).decode(), "low": low, "high": high}
+        return told
+
+    def gallery_data(self, cards: list[dict[str, Any]]) -> dict[str, Any]:
+        """Put together what the script takes: some of the photos, and what holds for all of them.
+
+        Parameters
+        ----------
+        cards : list of dict
+            Some of what `cards` gives.
+
+        Returns
+        -------
+        dict
+            To be written as JSON. The slider goes from ``lowest`` to ``highest``, added to each label's
+            threshold: never so low that a score would count that was left out.
+        """
+        least = self._least()
+        finite = np.isfinite(least)
+        shown = [score for card in cards for _, score in card["tags"]]
+        # Where every label is a tag there is no threshold to begin with: the slider begins below all scores.
+        base = np.where(finite, least, min(shown, default=0.0) - 1e-3)
+        over = [score - base[label] for card in cards for label, score in card["tags"]]
+        left_out = [card["rest"] - base.min() for card in cards if card["rest"] is not None]
+        lowest = min(0.0, max(left_out) + 1e-4 if left_out else min(over, default=0.0))
+        n_regions = next((_n_regions(card) for card in cards if card.get("regions")), 0)
+        return {
+            "labels": list(self.tagger.labels),
+            "least": [round(float(value), 5) for value in base],
+            "logit": self._as_shares,
+            "topK": self.top_k,
+            "lowest": lowest,
+            "highest": max([0.0, *over]) + 0.05,
+            "side": grid_side(n_regions) if n_regions else 0,
+            "noRegions": "" if n_regions else NO_REGIONS.format(self.tagger.about.towers.model),
+            "photos": cards,
+        }
+
+
+def _n_regions(card: dict[str, Any]) -> int:
+    return len(base64.b64decode(card["regions"])) // len(card["tags"])
+
+
+def _thumbnail(photo: Image.Image) -> tuple[str, tuple[int, int]]:
+    """A photo as an address that holds its bytes, without what the file said of place and time; its size."""
+    size = photo.size
+    small = photo.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL), reducing_gap=2.0)
+    small.info.clear()
+    written = io.BytesIO()
+    small.save(written, "JPEG", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}", size

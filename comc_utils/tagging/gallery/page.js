@@ -1,0 +1,41 @@
+
+// The page: what is chosen stays in the address, so that it goes along to the next page, and answers can be saved.
+const data = JSON.parse(document.getElementById("data").textContent);
+const save = document.getElementById("save");
+const asked = new URLSearchParams(location.hash.slice(1));
+const given = {};
+if (Number.isFinite(parseFloat(asked.get("shift")))) given.shift = Math.min(data.highest, Math.max(data.lowest, parseFloat(asked.get("shift"))));
+if (asked.get("label") === "none") given.filter = "none";
+else if (data.labels.includes(asked.get("label"))) given.filter = String(data.labels.indexOf(asked.get("label")));
+if (["order", "score", "number", "unsure", "name"].includes(asked.get("sort"))) given.sort = asked.get("sort");
+let unsaved = false;
+
+function keep({ shift, filter, sort }) {
+  const label = filter === "" || filter === "none" ? filter : data.labels[+filter];
+  const hash = `#${new URLSearchParams({ shift: shift.toFixed(4), label, sort })}`;
+  history.replaceState(null, "", hash);
+  for (const link of document.querySelectorAll("nav a.page")) link.hash = hash;
+}
+
+const cell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+const shown = gallery(document.getElementById("gallery"), data, (what) => {
+  if (what.state) keep(what.state);
+  if (what.answers) {
+    unsaved = what.answers.length > 0;
+    save.hidden = !unsaved;
+    save.textContent = `save ${what.answers.length === 1 ? "one answer" : `${what.answers.length} answers`} as a file`;
+  }
+}, given);
+
+save.onclick = () => {
+  const rows = [...shown.answers].map(([key, yes]) => {
+    const [photo, label] = key.split(" ").map(Number);
+    return [cell(data.photos[photo].name), cell(data.labels[label]), yes ? 1 : 0].join(",");
+  });
+  const url = URL.createObjectURL(new Blob([`file,label,answer\n${rows.join("\n")}\n`], { type: "text/csv" }));
+  Object.assign(document.createElement("a"), { href: url, download: "answers.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+  unsaved = false;
+};
+window.addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
