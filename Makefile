@@ -8,7 +8,7 @@ PYTHON = .venv/bin/python
 PYTEST = $(PYTHON) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 SOURCES = benchmarks comc_utils tests notebooks
 
-.PHONY: reproduce reproduce-all try test test-all lint lab bench smoke-notebooks constraints
+.PHONY: reproduce reproduce-all try test test-all lint lab app bench smoke-notebooks constraints
 
 # Run the notebooks in order and write results/$(PROFILE).
 reproduce: .venv/ready
@@ -39,6 +39,11 @@ lint: .venv/ready
 lab: .venv/ready
 	$(PYTHON) -m jupyterlab notebooks
 
+# Your photos in a page: ARGS="--model miniworld-RN-small" tries it on drawn scenes. Its server is an extra.
+app: .venv/ready
+	$(PYTHON) -m pip install -qq --constraint constraints.txt voila
+	$(PYTHON) -m comc_utils app $(ARGS)
+
 # How fast, each line against a plain reference in the same run: results/benchmarks. Leave the machine to it.
 bench: .venv/ready
 	$(PYTHON) -m benchmarks
@@ -51,7 +56,7 @@ smoke-notebooks: .venv/ready
 constraints: .venv/ready
 	$(PYTHON) -m pip install --quiet uv
 	sed -i '/^[^#]/d' constraints.txt
-	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --extra test --extra local-llm --extra openvino \
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --extra test --extra app --extra local-llm --extra openvino \
 	    --no-header --no-annotate pyproject.toml >> constraints.txt
 
 # Stamped at the end, so that an interrupted installation is taken up again.

@@ -24,6 +24,7 @@ from torch.nn.functional import normalize
 from comc_utils import load_experiment, mean_average_precision
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.datasets.coco500 import load_coco500
+from comc_utils.evaluation.tags import calibration_error, f1_of_tags
 from comc_utils.profiles import get_profile
 from comc_utils.sentences.grammar import Grammar
 from comc_utils.sentences.label_sets import draw_label_sets
@@ -39,8 +40,6 @@ FOLDER = Path(__file__).parents[1] / "results" / "tagging"
 BACKBONES = ("miniworld-RN-small", "miniworld-RN-large")
 SENTENCES = (10, 30, 100, 300, 1000)
 N_ANSWERS = 300
-N_BINS = 15
-"""Of the expected calibration error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,25 +69,11 @@ class World:
     sentences: tuple = ()
 
 
-def f1(tags: Bool[np.ndarray, "n n_labels"], labels: Bool[np.ndarray, "n n_labels"]) -> tuple[float, float]:
-    """Micro and macro F1 in percent."""
-    right, tagged, there = ((a).sum(axis=0) for a in (tags & labels, tags, labels))
-    by_label = 2 * right / np.maximum(tagged + there, 1)
-    return 100 * 2 * right.sum() / (tagged.sum() + there.sum()), 100 * by_label.mean()
-
-
 def best_value(odds: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> float:
     """Find the value of all scores from which F1 is highest, with labels."""
     order = np.argsort(-odds, kind="stable")
     right = labels[order].cumsum()
     return float(odds[order][np.argmax(2 * right / (np.arange(1, len(odds) + 1) + labels.sum()))])
-
-
-def calibration_error(scores: Float[np.ndarray, "n n_labels"], labels: Bool[np.ndarray, "n n_labels"]) -> float:
-    """Expected calibration error in percent: over bins of equal width, by how much the mean score is off."""
-    bins = np.minimum((scores * N_BINS).astype(int), N_BINS - 1)
-    off = [abs((scores - labels)[bins == b].sum()) for b in range(N_BINS)]
-    return 100 * sum(off) / scores.size
 
 
 def mixture(odds: Float[np.ndarray, " n"]) -> float:
@@ -172,7 +157,10 @@ def on_coco500(data: Path) -> World:
 
 def table(world: World) -> pd.DataFrame:
     """Measure every rule on a world."""
-    rows = [(rule, sees, *f1(tags, world.labels), tags.sum() / len(tags)) for rule, sees, tags in rules(world)]
+    rows = [
+        (rule, sees, *f1_of_tags(tags, world.labels), tags.sum() / len(tags))
+        for rule, sees, tags in rules(world)
+    ]
     frame = pd.DataFrame(rows, columns=["rule", "sees", "micro F1", "macro F1", "tags a photo"])
     frame.insert(0, "world", world.name)
     return frame
@@ -203,8 +191,8 @@ def calibration(world: World) -> dict[str, object]:
         "answers": len(rows),
         "ECE of scores": calibration_error(expit(odds), labels),
         "ECE calibrated": calibration_error(probabilities, labels),
-        **{f"micro F1 {name}": f1(tags, labels)[0] for name, tags in measured.items()},
-        **{f"macro F1 {name}": f1(tags, labels)[1] for name, tags in measured.items()},
+        **{f"micro F1 {name}": f1_of_tags(tags, labels)[0] for name, tags in measured.items()},
+        **{f"macro F1 {name}": f1_of_tags(tags, labels)[1] for name, tags in measured.items()},
     }
 
 
@@ -228,7 +216,7 @@ def choose() -> pd.DataFrame:
         value = best_value(world.log_odds.ravel(), world.labels.ravel())
         rows.append({"backbone": backbone, "method": method, "best log-odds": value} | expected(world, method))
         for n in range(1, 9) if method == "zero-shot" else ():
-            micro, _ = f1(world.log_odds >= of_photos(world.words, n), world.labels)
+            micro, _ = f1_of_tags(world.log_odds >= of_photos(world.words, n), world.labels)
             rows[-1][f"micro F1, {n} words"] = micro
     return pd.DataFrame(rows)
 

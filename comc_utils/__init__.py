@@ -51,6 +51,8 @@ _PLACES = {
     "sentences": "comc_utils.sentences",
     "switched": "comc_utils.method.presets",
     "top_k_metrics": "comc_utils.evaluation.metrics",
+    "where": "comc_utils.tagging.where",
+    "your_photos": "comc_utils.notebooks.photos.page",
 }
 """Where each name is made; a module stands under a name of its own."""
 

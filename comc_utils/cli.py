@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from comc_utils import __version__
 from comc_utils.errors import CoMCError
+from comc_utils.notebooks.photos.app import app, app_arguments
 from comc_utils.options import ExperimentOptions, flags
 from comc_utils.tagging import commands
 
@@ -366,6 +367,7 @@ COMMANDS = {
         commands.calibrate_arguments,
         commands.calibrate,
     ),
+    "app": Command("your photos in a page of this machine: drop, tag, look, correct", app_arguments, app),
     "reproduce": Command(
         "run the notebooks side by side and write their results", _reproduce_arguments, _reproduce
     ),

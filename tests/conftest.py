@@ -1,7 +1,8 @@
-"""What all tests share: the real data, a cache of their own, notebooks to run."""
+"""What all tests share: the real data, a cache of their own, a browser, notebooks to run."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import nbformat
 import pytest
 import torch
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA = REPOSITORY.parent / "shared" / "real"
@@ -37,6 +39,20 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # Tests run side by side: kernels on all cores at once would mostly wait for each other's threads.
         patch.setenv("OMP_NUM_THREADS", "1")
         yield folder
+
+
+# Playwright's event loop runs as long as the browser does, and other modules' tests run loops of their own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        pytest.skip(f"no browser is installed (looked for {', '.join(names)})")
+    with sync_playwright() as playwright:
+        # Chromium refuses to run as root, as in a container, with its sandbox.
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import html
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from test_claims import comparison, metrics_in_which_all_hold
 from test_notebooks import ABSOLUTE_PATH
 
@@ -41,19 +41,6 @@ MAX_BYTES = 5_000_000
 each_look = pytest.mark.parametrize(
     ("width", "scheme"), [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = next(filter(None, map(shutil.which, names)), None)
-    if executable is None:
-        pytest.skip(f"no browser is installed (looked for {', '.join(names)})")
-    with sync_playwright() as playwright:
-        # Chromium refuses to run as root, as in a container, with its sandbox.
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def faults(browser: Browser, path: Path, width: int = 1280, scheme: str = "light") -> list[str]:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from comc_utils.evaluation.metrics import average_precision_per_class, bootstrap_map, top_k_metrics
+from comc_utils.evaluation.where import Resize, on_object
 
 FOUND, WRONG, MISSED = "found", "wrong", "missed"
 Scores = Float[ArrayLike, "n n_labels"]
@@ -118,3 +119,33 @@ def labels_found(scores: Scores, labels: Labels, class_names: Sequence[str], *, 
                 outcome = MISSED if rank >= k else FOUND if true[j] else WRONG
                 rows.append((i, class_names[j], of_image[j], outcome))
     return pd.DataFrame(rows, columns=["image", "class", "score", "outcome"])
+
+
+def regions_on_objects(
+    highest: Mapping[str, Int[np.ndarray, "n n_labels"]],
+    boxes: Float[np.ndarray, "n n_labels 4"],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    n_regions: int,
+    resize: Resize,
+) -> pd.DataFrame:
+    """Tabulate how often the highest region of a label lies on the object.
+
+    Parameters
+    ----------
+    highest : mapping of str to ndarray of int [n, N]
+        By method, the number of each label's highest region.
+    boxes, sizes, n_regions, resize
+        As `where.on_object` takes them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns method; overlaps (the region and the object's box), middle inside (the region's middle in the
+        box), in percent of the labels that images show. Last, a region drawn by lot.
+    """
+    found = {name: on_object(of, boxes, sizes, n_regions, resize) for name, of in highest.items()}
+    rows = [(name, of.overlaps, of.middle) for name, of in found.items()]
+    any_of = next(iter(found.values()))
+    rows.append(("a region by lot", any_of.overlaps_by_chance, any_of.middle_by_chance))
+    return pd.DataFrame(rows, columns=["method", "overlaps", "middle inside"])

@@ -9,6 +9,9 @@ from platformdirs import user_cache_path
 
 from comc_utils.errors import CoMCError
 
+READ_ONLY_VARIABLE = "COMC_CACHE_READ_ONLY"
+"""Environment variable with which the cache of embeddings is read, and nothing is kept in it."""
+
 _MARKER = 'name = "comc-notebooks"'
 
 

@@ -246,6 +246,7 @@ def _given(arguments: argparse.Namespace, *names: str) -> dict[str, object]:
 
 
 def _learn(arguments: argparse.Namespace) -> Tagger:
+    from comc_utils.tagging.labels import in_other_scripts
     from comc_utils.tagging.learning import read_templates
     from comc_utils.tagging.tagger import Tagger
 
@@ -256,7 +257,7 @@ def _learn(arguments: argparse.Namespace) -> Tagger:
     if arguments.templates is not None:
         given["templates"] = read_templates(arguments.templates)
     tagger = Tagger.learn(arguments.labels, **given, progress=True)
-    if foreign := tagger.in_other_scripts:
+    if foreign := in_other_scripts(tagger.about.labels):
         print(
             f"note: {len(foreign):,} labels are in letters that English does not have, {foreign[0]} the first, "
             f"and most CLIP models read English alone; write {foreign[0]} = a phrase for it",
@@ -346,13 +347,14 @@ def _write_gallery(
     tagged: Tagged,
     least: float | str | Threshold | None,
 ) -> str:
-    from comc_utils.tagging.gallery.cards import THUMBNAIL, Shown
+    from comc_utils.tagging.gallery.cards import THUMBNAIL, Shown, thumbnail
     from comc_utils.tagging.gallery.pages import write_gallery
 
     if arguments.dry_run:
         return f"Would write the gallery {arguments.gallery}"
     photos = replace(found.photos, draft_size=2 * THUMBNAIL)
-    shown = Shown(tagger, found, photos.names, photos.__getitem__, least, arguments.top_k)
+    small = lambda row: thumbnail(photos[row])  # noqa: E731
+    shown = Shown(tagger, found, photos.names, small, least, arguments.top_k)
     pages = write_gallery(arguments.gallery, shown, photos, tagged, progress=True)
     return f"Gallery: {arguments.gallery}" + (f" and {len(pages) - 1:,} more pages" if len(pages) > 1 else "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,9 +69,32 @@ def open_photo(photo: str | os.PathLike[str] | Image.Image, *, fetch: bool = Fal
         return open_image(place, exif_rotation=True)
     if not fetch:
         raise CoMCError(f"{place} is an address, and nothing is fetched unasked; say so with fetch=True.")
-    content = _fetch(place)
-    with image_errors(f"What lies at {place}"), Image.open(io.BytesIO(content)) as image:
-        return to_rgb(ImageOps.exif_transpose(image))
+    return open_content(f"What lies at {place}", _fetch(place))
+
+
+def open_content(what: str, content: bytes, draft_size: int | None = None) -> Image.Image:
+    """Open a photo of which a file's bytes are at hand, in RGB, turned as its EXIF data say.
+
+    Parameters
+    ----------
+    what : str
+        The photo, as a message is to begin.
+    content : bytes
+    draft_size : int, optional
+        See `image_files.open_image`.
+
+    Raises
+    ------
+    CoMCError
+        It does not open.
+    """
+    # Pillow warns of many pixels, of odd EXIF data, of palettes with transparency; it reads them all.
+    with image_errors(what), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(content)) as image:
+            if draft_size is not None:
+                image.draft(None, (draft_size, draft_size))
+            return to_rgb(ImageOps.exif_transpose(image))
 
 
 def _fetch(address: str) -> bytes:

@@ -26,7 +26,7 @@ from comc_utils.sentences.labels import PROMPT_TEMPLATE
 from comc_utils.sentences.nouns import with_article
 from comc_utils.tagging.about import About
 from comc_utils.tagging.embeddings import PhotoEmbeddings
-from comc_utils.tagging.labels import Label, as_labels, in_other_scripts
+from comc_utils.tagging.labels import Label, as_labels
 from comc_utils.tagging.learning import (
     SENTENCES_A_LABEL,
     background_words,
@@ -202,11 +202,6 @@ class Tagger(ModelHubMixin):
         return self.about.names
 
     @property
-    def in_other_scripts(self) -> list[str]:
-        """Labels whose phrases have letters that English does not have."""
-        return in_other_scripts(self.about.labels)
-
-    @property
     def threshold(self) -> Threshold:
         """From what score a label is a tag."""
         return self.about.threshold
@@ -365,29 +360,34 @@ class Tagger(ModelHubMixin):
             Embeddings of another model, or a tagger without a background.
         """
         if not self.about.background:
-            raise CoMCError(
-                "The method's own scores have no background to choose a threshold by; give a threshold."
-            )
+            raise CoMCError("The method's own scores have no background to choose a threshold by; give one.")
         value = float(self.scorer.as_scores(np.array(self.scorer.least_on(photos))))
         origin = f"the background's words on {len(photos):,} photos of {name}, without labels"
         return Tagger(self.about.with_threshold(Threshold(value, origin)), self._tensors, lambda: self.towers)
 
-    def calibrate(self, photos: PhotoEmbeddings, answers: Mapping[tuple[str, str], bool], name: str) -> Tagger:
+    def calibrate(
+        self,
+        photos: PhotoEmbeddings | ImageEmbeddings,
+        answers: Mapping[tuple[str, str], bool],
+        name: str,
+        files: Sequence[str] = (),
+    ) -> Tagger:
         """Make scores probabilities, by answers of the user for some photos and labels.
 
         Parameters
         ----------
-        photos : PhotoEmbeddings
+        photos : PhotoEmbeddings or ImageEmbeddings
         answers : mapping of (str, str) to bool
             By the photo's path as it was given, and the label; see `thresholds.read_answers`.
         name : str
             Where the answers come from.
+        files : sequence of str
+            The photos' names; by default the paths in `photos`.
 
         Returns
         -------
         Tagger
-            With probabilities for scores, and the same threshold as a probability: tags change where their
-            label was answered about.
+            With probabilities for scores; tags change where their label was answered about.
 
         Raises
         ------
@@ -397,7 +397,7 @@ class Tagger(ModelHubMixin):
         about = self.about
         if not about.background:
             raise CoMCError("The method's own scores are not calibrated; learn the tagger with the background.")
-        rows, columns = places_of_answers(answers, photos.photos.names, self.labels, name)
+        rows, columns = places_of_answers(answers, files or photos.photos.names, self.labels, name)
         odds, labels = self.scorer.log_odds(photos)[rows, columns], [self.labels[column] for column in columns]
         found = calibrate(odds, labels, np.array(list(answers.values())), name, about.method)
         least = float(found.probabilities((about.calibration or SHARES).log_odds(self.threshold.value)))

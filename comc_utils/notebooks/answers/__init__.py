@@ -7,6 +7,7 @@ from comc_utils.notebooks.answers.ablations import ablations, alpha_sweep, modal
 from comc_utils.notebooks.answers.comparable import comparable_scores
 from comc_utils.notebooks.answers.first_steps import data_generation, inference, miniworld, training
 from comc_utils.notebooks.answers.methods import few_shot, rivals, seen_and_unseen
+from comc_utils.notebooks.answers.photos import your_photos
 from comc_utils.notebooks.answers.text_and_towers import backbones, data_size, language_models
 from comc_utils.notebooks.answers.verdicts import only_as_measured, report
 
@@ -27,4 +28,5 @@ __all__ = [
     "rivals",
     "seen_and_unseen",
     "training",
+    "your_photos",
 ]

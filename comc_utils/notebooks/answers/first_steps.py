@@ -203,7 +203,13 @@ def inference(metrics: Metrics) -> str:
         )
         text.append(f"{order} ({points(comparison)}).")
     return " ".join(
-        [*text, _of_parts(metrics["parts"], maps), _of_top_k(metrics["top_k_f1"], maps), _chance(metrics)]
+        [
+            *text,
+            _of_parts(metrics["parts"], maps),
+            *_of_regions(metrics.get("on_object", {})),
+            _of_top_k(metrics["top_k_f1"], maps),
+            _chance(metrics),
+        ]
     )
 
 
@@ -220,6 +226,13 @@ def _of_parts(parts: Mapping[str, float], maps: Mapping[str, float]) -> str:
     elif regions:
         text += f" Without regions, too, CoMC's {without:.1f} is not below zero-shot CLIP's {clip:.1f}."
     return text
+
+
+def _of_regions(overlaps: Mapping[str, float]) -> list[str]:
+    if not overlaps:
+        return []
+    *methods, chance = [f"{percent(share)} ({name})" for name, share in overlaps.items()]
+    return [f"A label's highest region overlaps the object for {listed(methods)} of the labels; {chance}."]
 
 
 def _of_top_k(f1: Mapping[str, float], maps: Mapping[str, float]) -> str:

@@ -19,9 +19,11 @@ from comc_utils.notebooks.figures.looking import by_number_of_classes, where_the
 from comc_utils.notebooks.figures.methods import by_shots, methods_by_source
 from comc_utils.notebooks.figures.shared import dots_with_intervals, spread_labels
 from comc_utils.notebooks.figures.text_and_towers import backbones, sizes, writers
+from comc_utils.notebooks.figures.where import after_corrections, on_objects, regions_on
 from comc_utils.notebooks.figures.world import drawings, losses, scene_rows, zero_shot
 
 __all__ = [
+    "after_corrections",
     "along_alpha",
     "alpha_and_tau",
     "alpha_by_preset",
@@ -42,8 +44,10 @@ __all__ = [
     "losses",
     "methods_beside_paper",
     "methods_by_source",
+    "on_objects",
     "palette",
     "parts",
+    "regions_on",
     "scene_rows",
     "settings_without_labels",
     "shift_of_images",

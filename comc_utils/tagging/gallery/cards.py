@@ -22,6 +22,8 @@ from comc_utils.tagging.tagger import Tagger
 from comc_utils.tagging.thresholds import Threshold
 from comc_utils.tagging.where import NO_REGIONS
 
+Thumbnail = tuple[str, tuple[int, int]]
+"""Of a photo, as `thumbnail` makes it."""
 THUMBNAIL = 384
 """Longer side of a thumbnail, in pixels."""
 _QUALITY = 80
@@ -42,8 +44,8 @@ class Shown:
     images : PhotoEmbeddings or ImageEmbeddings
         Of n photos, by the tagger's own model.
     names : sequence of str
-    open : callable
-        From 0, 1, ... to that photo, in RGB.
+    thumbnail : callable
+        From 0, 1, ... to that photo's `thumbnail`.
     threshold : Threshold, float or str
         As `Tagger.tag` takes it.
     top_k : int or None
@@ -52,7 +54,7 @@ class Shown:
     tagger: Tagger
     images: PhotoEmbeddings | ImageEmbeddings
     names: Sequence[str]
-    open: Callable[[int], Image.Image]
+    thumbnail: Callable[[int], Thumbnail]
     threshold: float | str | Threshold | None = "auto"
     top_k: int | None = None
 
@@ -87,7 +89,7 @@ class Shown:
             for start in range(rows.start, rows.stop, _AT_ONCE):
                 part = range(start, min(start + _AT_ONCE, rows.stop))
                 with ThreadPoolExecutor(4) as threads:
-                    thumbnails = list(threads.map(lambda row: _thumbnail(self.open(row)), part))
+                    thumbnails = list(threads.map(self.thumbnail, part))
                 for row, (source, size) in zip(part, thumbnails, strict=True):
                     of_regions = None if regions is None else self._values(regions[row - rows.start])
                     seen = seen_part(size, self.tagger.about.towers.resize)
@@ -163,8 +165,21 @@ def _n_regions(card: dict[str, Any]) -> int:
     return len(base64.b64decode(card["regions"])) // len(card["tags"])
 
 
-def _thumbnail(photo: Image.Image) -> tuple[str, tuple[int, int]]:
-    """A photo as an address that holds its bytes, without what the file said of place and time; its size."""
+def thumbnail(photo: Image.Image) -> Thumbnail:
+    """Make a small picture, without what the file says of place and time.
+
+    Parameters
+    ----------
+    photo : PIL.Image.Image
+        In RGB.
+
+    Returns
+    -------
+    source : str
+        An address that holds all bytes of a JPEG.
+    size : tuple of int
+        Width and height of the photo.
+    """
     size = photo.size
     small = photo.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL), reducing_gap=2.0)

@@ -1,0 +1,1 @@
+"""Your photos in a notebook, or in a page of their own: dropped, tagged, looked at, corrected, exported."""
