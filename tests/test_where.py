@@ -1,4 +1,4 @@
-"""Where a label is seen: regions laid out on images, whether they are on the object, and whose scores they are."""
+"""Where a label is seen: regions laid out on images, whether they are on the object, and their scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 from scipy.special import logit
-from tagging import LABELS, MODEL, learn, scene, write_scenes
+from tagging import LABELS, MODEL, learn, write_scenes
+from tagging import scene as photo_of
 
 from comc_utils import Tagger, load_experiment
 from comc_utils.baselines import ZeroShotClip
@@ -26,6 +27,7 @@ from comc_utils.miniworld.drawings import VOC_DRAWINGS
 from comc_utils.miniworld.renderer import SHADOW_OFFSET, object_box
 from comc_utils.miniworld.scenes import Scene, SceneObject
 from comc_utils.tagging.embeddings import PHOTOS_A_CHUNK, PhotoEmbeddings
+from comc_utils.tagging.learning import background_words
 from comc_utils.tagging.models import load_towers
 from comc_utils.tagging.where import where
 
@@ -36,12 +38,13 @@ Box = tuple[float, float, float, float]
 
 @pytest.fixture(scope="module")
 def taggers() -> dict[str, Tagger]:
-    return {method: learn(method=method, n_sentences=50) if method == "comc" else learn() for method in METHODS}
+    words = background_words("common")[::10]  # whose sentences are soon embedded
+    return {"zero-shot": learn(), "comc": learn(method="comc", n_sentences=50, background=words)}
 
 
 @pytest.fixture(scope="module")
 def images(taggers: dict[str, Tagger]) -> ImageEmbeddings:
-    return taggers["zero-shot"].towers.clip.encode_images([scene(i) for i in range(24)])
+    return taggers["zero-shot"].towers.clip.encode_images([photo_of(i) for i in range(24)])
 
 
 @pytest.fixture(scope="module")
@@ -452,15 +455,15 @@ def test_without_a_background_regions_have_the_method_s_own_scores(images: Image
 
 def test_a_model_without_regions_has_none(taggers: dict[str, Tagger]) -> None:
     tagger = Tagger.learn(LABELS, model="miniworld-ViT")
-    embedded = tagger.towers.clip.encode_images([scene(i) for i in range(3)], local=False)
+    embedded = tagger.towers.clip.encode_images([photo_of(i) for i in range(3)], local=False)
     ((part, scores),) = tagger.scorer.where(embedded)
     assert (part.start, part.stop, scores) == (0, 3, None)
     with pytest.raises(CoMCError, match="miniworld-ViT looks at the whole photo alone; a ResNet such as RN50"):
-        where(tagger, scene(0), "dog")
+        where(tagger, photo_of(0), "dog")
     with pytest.raises(CoMCError, match="looks at the whole photo alone"):
         tagger = taggers["zero-shot"]
         regionless = replace(tagger.about, towers=replace(tagger.about.towers, regions=False))
-        where(Tagger(regionless, tagger.scorer.tensors), scene(0), "dog")
+        where(Tagger(regionless, tagger.scorer.tensors), photo_of(0), "dog")
 
 
 def test_other_embeddings_are_refused(taggers: dict[str, Tagger], photos: PhotoEmbeddings) -> None:
@@ -503,7 +506,7 @@ def test_the_highest_region_of_a_file_is_on_its_one_object(
 
 
 def test_a_photo_is_turned_before_it_is_looked_at(tmp_path: Path, taggers: dict[str, Tagger]) -> None:
-    upright = scene(0)
+    upright = photo_of(0)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by a quarter
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
@@ -517,7 +520,7 @@ def test_a_photo_is_turned_before_it_is_looked_at(tmp_path: Path, taggers: dict[
 def test_what_cannot_be_looked_at_is_said(tmp_path: Path, taggers: dict[str, Tagger]) -> None:
     tagger = taggers["zero-shot"]
     with pytest.raises(CoMCError, match="'bus' is no label of the tagger; give one of dog, car, potted plant"):
-        where(tagger, scene(0), "bus")
+        where(tagger, photo_of(0), "bus")
     with pytest.raises(CoMCError, match="There is no photo"):
         where(tagger, tmp_path / "nothing.png", "dog")
     (tmp_path / "broken.png").write_bytes(b"no image")

@@ -84,9 +84,7 @@ class PhotosPage(anywidget.AnyWidget):
 
     def _actions(self, message: dict[str, Any]) -> dict[str, Callable[[], None]]:
         return {
-            "photos-end": lambda: self._say(
-                f"{len(self.session.uploads):,} photos are here. Type labels, then Tag."
-            ),
+            "photos-end": self._count,
             "tag": lambda: self._tag(message["labels"], message["folder"]),
             "method": lambda: self._choose(message["method"]),
             "calibrate": self._calibrate,
@@ -110,6 +108,10 @@ class PhotosPage(anywidget.AnyWidget):
             self.session.uploads.add(name, content)
         finally:
             self.send({"kind": "got"})
+
+    def _count(self) -> None:
+        n = len(self.session.uploads)
+        self._say(f"{n:,} photo{'s are' if n != 1 else ' is'} here. Type labels, then Tag.")
 
     def _tag(self, labels: str, folder: str) -> None:
         self.session.tag(labels, folder.strip() if self.folder else "")

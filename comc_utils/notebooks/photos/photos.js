@@ -25,7 +25,6 @@ function render({ model, el }) {
     ...(own.folder ? [make("label", { className: "folder" }, "or a folder of this machine: ", folder)] : [])),
     make("label", { className: "words" }, "Labels, one a line or with commas between:", words), go);
   el.classList.add("comc-photos", "comc-gallery", ...(own.folder ? [] : ["alone"]));
-  el.dataset.lmSuppressShortcuts = "true";
   el.append(lost, form, log, methods, tools, place);
 
   let answers = [];
@@ -70,7 +69,7 @@ function render({ model, el }) {
   // Beside the field a browser would leave the page for the photo.
   for (const name of ["dragover", "drop"]) el.addEventListener(name, (event) => event.preventDefault());
   go.onclick = () => { queue.then(() => send({ kind: "tag", labels: words.value, folder: folder.value })); };
-  words.onkeydown = (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) go.onclick(); };
+  hearKeys(el, (event) => { if (event.target === words && event.key === "Enter" && (event.ctrlKey || event.metaKey)) go.onclick(); });
 
   const tool = (text, title, act) => make("button", { type: "button", textContent: text, title, onclick: act });
   const calibrate = tool("Calibrate", "make scores probabilities by your answers: ten or more", () => send({ kind: "calibrate" }));
@@ -119,7 +118,7 @@ function render({ model, el }) {
     }
   });
   send({ kind: "ready" });
-  return () => clearInterval(pulse);
+  return () => { clearInterval(pulse); for (const root of [el, place]) listening.get(root)?.abort(); };
 }
 
 export default { render };

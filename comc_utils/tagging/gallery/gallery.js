@@ -86,6 +86,19 @@ function drawOverlay(canvas, photo, values, data, grid) {
   }
 }
 
+const listening = new WeakMap();
+/** Hear keys that are pressed in an element, before a notebook takes them for its own: it deletes cells by "d, d". */
+function hearKeys(root, act) {
+  listening.get(root)?.abort();
+  const stop = new AbortController();
+  listening.set(root, stop);
+  window.addEventListener("keydown", (event) => {
+    if (!root.contains(event.target)) return;
+    event.stopPropagation();
+    act(event);
+  }, { capture: true, signal: stop.signal });
+}
+
 /**
  * Show photos with their tags.
  * @param root element to fill
@@ -126,7 +139,6 @@ export function gallery(root, data, tell = () => {}, given = {}) {
     make("label", {}, "threshold", slider, value), reset,
     make("label", {}, "show", filter), make("label", {}, "sort", sort), counts, help);
   root.classList.add("comc-gallery");
-  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys
   root.replaceChildren(bar, list, viewer);
 
   const ORDERS = {
@@ -149,7 +161,7 @@ export function gallery(root, data, tell = () => {}, given = {}) {
     const picture = make("img", { src: photo.src, alt: photo.name, loading: "lazy" });
     const open = make("button", { type: "button", className: "open", onclick: () => look(photo) }, picture);
     const tags = make("ul", { className: "tags" });
-    return [photo, { item: make("li", {}, open, make("p", { className: "name", title: photo.name }, photo.name), tags), open, tags }];
+    return [photo, { item: make("li", {}, open, make("p", { className: "name", title: photo.name }, photo.name.split(/[\\/]/).pop()), tags), open, tags }];
   }));
 
   function chip(photo, [label, score]) {
@@ -292,7 +304,7 @@ export function gallery(root, data, tell = () => {}, given = {}) {
     if (shown[i]) look(shown[i], state.filter === "" || state.filter === "none" ? undefined : label);
   }
 
-  root.onkeydown = (event) => {
+  hearKeys(root, (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.matches("select, input, textarea");
     const keys = {};
@@ -322,7 +334,7 @@ export function gallery(root, data, tell = () => {}, given = {}) {
       event.preventDefault();
       keys[event.key]();
     }
-  };
+  });
   redraw();
   return { answers, state, redraw };
 }
