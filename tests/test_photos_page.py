@@ -277,6 +277,13 @@ def test_two_visitors_see_their_own_photos_and_what_is_wrong(
     expect(first.locator(".log")).to_contain_text("broken.jpg does not open")
     assert second.evaluate("document.documentElement.scrollWidth") <= 390
     assert second.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 26)"
+    small = io.BytesIO()
+    scene(14).resize((24, 24)).save(small, "JPEG", quality=40)
+    assert len(small.getvalue()) < 1024
+    drop(second, "small.jpg", small.getvalue())
+    expect(second.locator(".log")).to_contain_text("4 photos are here")
+    second.click(".comc-photos .go")
+    expect(second.locator(".photos .name")).to_have_count(4)
     second.fill(".comc-photos textarea", "dog, Dog")
     second.click(".comc-photos .go")
     expect(second.locator(".log .error").last).to_contain_text("is there twice")
@@ -297,6 +304,20 @@ def test_two_visitors_see_their_own_photos_and_what_is_wrong(
     first.click(".methods button:has-text('CoMC')")
     expect(first.locator(".methods button:has-text('CoMC')")).to_have_attribute("aria-pressed", "true")
     assert faults == []
+
+
+def drop(page: Page, name: str, content: bytes) -> None:
+    """Let a file fall on the page, as from a file manager."""
+    page.evaluate(
+        """([name, bytes]) => {
+            const moved = new DataTransfer();
+            moved.items.add(new File([Uint8Array.from(bytes)], name));
+            const at = document.querySelector(".comc-photos .drop");
+            for (const kind of ["dragenter", "dragover", "drop"])
+                at.dispatchEvent(new DragEvent(kind, { dataTransfer: moved, bubbles: true, cancelable: true }));
+        }""",
+        [name, list(content)],
+    )
 
 
 def kernels(running: subprocess.Popen) -> int:
