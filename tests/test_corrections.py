@@ -13,7 +13,7 @@ from comc_utils.clip import ImageEmbeddings
 from comc_utils.evaluation.tags import calibration_error, f1_of_tags
 from comc_utils.miniworld import load_miniworld
 from comc_utils.notebooks import answers, figures
-from comc_utils.tagging.corrections import CHOICES, after_corrections
+from comc_utils.tagging.corrections import CHOICES, after_corrections, of_most_answers
 from comc_utils.tagging.tagger import Tagger
 from comc_utils.tagging.where import where
 
@@ -109,18 +109,20 @@ def metrics(**changes: object) -> dict:
         "zero-shot CLIP, largest": [96.0, 85.0],
         "CoMC, largest": [97.0, 86.0],
         "a region by lot, largest": [50.0, 23.0],
-        "zero-shot CLIP, others": [88.0, 60.0],
-        "CoMC, others": [89.0, 61.0],
-        "a region by lot, others": [33.0, 10.0],
+        "zero-shot CLIP, smaller": [88.0, 60.0],
+        "CoMC, smaller": [89.0, 61.0],
+        "a region by lot, smaller": [33.0, 10.0],
     }
     after = {
-        "at random, 0": [66.0, 66.1, 5.9],
-        "at random, 100": [68.7, 66.0, 1.6],
-        "least sure, 0": [66.0, 66.1, 5.9],
-        "least sure, 100": [70.3, 66.3, 2.0],
+        "at random, 0": [66.0, 66.1, 5.9, 2.5],
+        "at random, 100": [68.7, 66.0, 1.6, 2.5],
+        "least sure, 0": [66.0, 66.1, 5.9, 2.5],
+        "least sure, 100": [70.3, 66.3, 2.0, 2.5],
     }
+    more = {"F1 where looked": [1.6, 0.3], "F1 elsewhere": [0.3, 0.2], "calibration error": [0.4, 0.1]}
     given = {"photos": 2000, "looked through": 300, "tags": {"micro F1": 66.1}, "tags a photo": 1.6}
-    return given | {"on objects": objects, "corrections": after} | changes
+    given |= {"on objects": objects, "corrections": after, "least sure minus random": more}
+    return given | changes
 
 
 def test_the_answer_says_what_the_numbers_say() -> None:
@@ -129,18 +131,34 @@ def test_the_answer_says_what_the_numbers_say() -> None:
         "**A tag comes from where the object is.**",
         "overlaps the object for 93.0 % (zero-shot CLIP) and 94.0 % (CoMC) of the labels that scenes show",
         "one drawn by lot for 45.0 %",
-        "less surely for smaller objects, 88.0 % at least",
+        "not the largest labelled one of their scene it is 88.0 % (zero-shot CLIP), by lot 33.0 %.",
         "100 answers about tags take F1 from 66.0 % to 68.7 % (chosen at random)",
-        "and 70.3 % (chosen least sure)",
-        "Answers where the tagger is least sure are worth more.",
-        "F1 hardly moves: by -0.1 (at random), +0.2 (least sure) points",
-        "goes from 5.9 % to 1.6 % and 2.0 %",
+        "and 70.3 % (chosen least sure); answers where the tagger is least sure are worth more for these",
+        "(1.6 points), those about tags by lot more for probabilities elsewhere",
+        "F1 hardly moves, by -0.1 (at random), +0.2 (least sure) points",
+        "is 5.9 % as they are, 2.5 % by what drawings let expect before any answer, and 1.6 % (at random)",
     ):
         assert part in text
-    objects = metrics()["on objects"]
-    worse = objects | {"CoMC, all": [40.0, 10.0], "CoMC, others": [98.0, 10.0]}
-    text = answers.your_photos(metrics(**{"on objects": worse}))
-    assert "**Tags do not come from the objects.**" in text and "smaller objects" not in text
-    after = metrics()["corrections"] | {"at random, 100": [75.0, 70.0, 1.6]}
-    text = answers.your_photos(metrics(corrections=after))
-    assert "least sure are worth more" not in text and "F1 moves: by +3.9 (at random)" in text
+    objects = metrics()["on objects"] | {"CoMC, all": [40.0, 10.0]}
+    assert "**Tags do not come from the objects.**" in answers.your_photos(metrics(**{"on objects": objects}))
+    after = metrics()["corrections"] | {"at random, 100": [75.0, 70.0, 1.6, 2.5]}
+    assert "F1 moves, by +3.9 (at random)" in answers.your_photos(metrics(corrections=after))
+    for looked, expected in (
+        ([0.3, 0.2], "which tags are asked about makes no difference that could be told from chance"),
+        ([-2.0, 0.2], "answers about tags by lot are worth more for these photos (2.0 points)."),
+    ):
+        more = metrics()["least sure minus random"] | {"F1 where looked": looked}
+        text = answers.your_photos(metrics(**{"least sure minus random": more}))
+        assert expected.removesuffix(".") in text and "probabilities elsewhere" not in text
+
+
+def test_choices_are_compared_draw_by_draw() -> None:
+    draws = []
+    for at_random, least_sure in ((60.0, 62.0), (70.0, 73.0)):
+        rows = [("at random", 0, 50.0), ("at random", 9, at_random)]
+        rows += [("least sure", 0, 50.0), ("least sure", 9, least_sure)]
+        frame = pd.DataFrame(rows, columns=["chosen", "answers", "F1 where looked"])
+        draws.append(frame.assign(**{"F1 elsewhere": 1.0, "calibration error": 2.0}))
+    found = of_most_answers(draws)
+    assert found["F1 where looked"] == pytest.approx([2.5, 0.5])
+    assert found["calibration error"] == [0, 0]

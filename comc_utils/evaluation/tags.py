@@ -28,7 +28,8 @@ def f1_of_tags(
     """
     right, tagged, there = (part.sum(axis=0) for part in (tags & labels, tags, labels))
     by_label = 2 * right / np.maximum(tagged + there, 1)
-    return 200 * right.sum() / max(tagged.sum() + there.sum(), 1), 100 * by_label.mean()
+    micro = 200 * right.sum() / max(tagged.sum() + there.sum(), 1)
+    return float(micro), float(100 * by_label.mean())
 
 
 def calibration_error(scores: Float[np.ndarray, "n n_labels"], labels: Bool[np.ndarray, "n n_labels"]) -> float:
@@ -46,4 +47,4 @@ def calibration_error(scores: Float[np.ndarray, "n n_labels"], labels: Bool[np.n
     """
     bins = np.minimum((scores * N_BINS).astype(int), N_BINS - 1)
     off = [abs((scores - labels)[bins == b].sum()) for b in range(N_BINS)]
-    return 100 * sum(off) / scores.size
+    return float(100 * sum(off) / scores.size)

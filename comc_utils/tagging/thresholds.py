@@ -245,6 +245,12 @@ def read_answers(path: str | os.PathLike[str], names: Sequence[str]) -> dict[tup
     return answers
 
 
+def expected_calibration(method: str) -> Calibration:
+    """Give what is expected of a method's scores before any answer: see `EXPECTED`."""
+    about = EXPECTED[method]
+    return Calibration(about.slope, about.offset - about.slope * KNOWN_DRAWINGS[method], 0, "known drawings")
+
+
 def calibrate(
     log_odds: Float[np.ndarray, " n_answers"],
     labels: Sequence[str],

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from comc_utils.notebooks.answers.words import Metrics, percent
 
 _CHANCE = "a region by lot"
+_SMALLER = "smaller"
 _NOISE = 0.5
 """Points of F1 below which nothing is said to change."""
 
@@ -29,7 +30,7 @@ def your_photos(metrics: Metrics) -> str:
             f"Of {metrics['photos']:,} scenes as files, tagged without one answer, tags have a micro F1 of "
             f"{percent(metrics['tags']['micro F1'])}, with {metrics['tags a photo']:.1f} tags a photo.",
             _on_objects(metrics["on objects"]),
-            _corrections(metrics["corrections"], metrics["looked through"]),
+            _corrections(metrics),
         ]
     )
 
@@ -46,35 +47,43 @@ def _on_objects(shares: Mapping[str, list[float]]) -> str:
         f"labels that scenes show, one drawn by lot for {percent(chance)}; its middle lies on the object's box for "
         f"{' and '.join(middles)}, by lot {percent(middle_by_chance)}."
     )
-    lower = [name for name in methods if shares[f"{name}, others"][0] < shares[f"{name}, largest"][0]]
-    if len(lower) == len(methods):
-        worst = min(shares[f"{name}, others"][0] for name in methods)
-        text += f" It is found less surely for smaller objects, {percent(worst)} at least."
+    small, chance = f"{methods[0]}, {_SMALLER}", f"{_CHANCE}, {_SMALLER}"
+    text += (
+        f" For objects that are not the largest labelled one of their scene it is {percent(shares[small][0])} "
+        f"({methods[0]}), by lot {percent(shares[chance][0])}."
+    )
     return text
 
 
-def _corrections(after: Mapping[str, list[float]], n_looked: int) -> str:
+def _corrections(metrics: Metrics) -> str:
     by: dict[str, dict[int, list[float]]] = {}
-    for name, values in after.items():
+    for name, values in metrics["corrections"].items():
         choice, _, number = name.rpartition(", ")
         by.setdefault(choice, {})[int(number)] = values
-    most = max(max(of) for of in by.values())
     start = next(iter(by.values()))[0]
+    most = max(max(of) for of in by.values())
     ends = {choice: of[max(of)] for choice, of in by.items()}
     where = " and ".join(f"{percent(end[0])} (chosen {choice})" for choice, end in ends.items())
-    text = (
-        f"On {n_looked:,} photos that somebody looks through, {most} answers about tags take F1 from "
-        f"{percent(start[0])} to {where}."
-    )
-    best = max(ends, key=lambda choice: ends[choice][0])
-    if best == "least sure":
-        text += " Answers where the tagger is least sure are worth more."
-    changes = {choice: end[1] - of[0][1] for (choice, end), of in zip(ends.items(), by.values(), strict=True)}
+    changes = {choice: end[1] - start[1] for choice, end in ends.items()}
+    moves = "hardly moves" if max(map(abs, changes.values())) < _NOISE else "moves"
     elsewhere = ", ".join(f"{change:+.1f} ({choice})" for choice, change in changes.items())
-    little = max(map(abs, changes.values())) < _NOISE
-    text += (
-        f" On all other photos F1 {'hardly moves' if little else 'moves'}: by {elsewhere} points; what answers bring "
-        "there are probabilities: the expected calibration error goes from "
-        f"{percent(start[2])} to {' and '.join(percent(end[2]) for end in ends.values())}."
+    errors = " and ".join(f"{percent(end[2])} ({choice})" for choice, end in ends.items())
+    return (
+        f"On {metrics['looked through']:,} photos that somebody looks through, {most} answers about tags take F1 "
+        f"from {percent(start[0])} to {where}; {_more_worth(metrics['least sure minus random'])}. On all other "
+        f"photos F1 {moves}, by {elsewhere} points. Scores become probabilities there: their calibration error is "
+        f"{percent(start[2])} as they are, {percent(start[3])} by what drawings let expect before any answer, and "
+        f"{errors} after {most} answers."
     )
+
+
+def _more_worth(differences: Mapping[str, list[float]]) -> str:
+    """Which choice of what to ask is worth more, where two standard errors over draws tell them apart."""
+    looked, error = differences["F1 where looked"], differences["calibration error"]
+    if abs(looked[0]) < 2 * looked[1]:
+        return "which tags are asked about makes no difference that could be told from chance"
+    better = "where the tagger is least sure" if looked[0] > 0 else "about tags by lot"
+    text = f"answers {better} are worth more for these photos ({abs(looked[0]):.1f} points)"
+    if error[0] > 2 * error[1] and looked[0] > 0:
+        text += ", those about tags by lot more for probabilities elsewhere"
     return text

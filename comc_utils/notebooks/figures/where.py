@@ -130,7 +130,8 @@ def after_corrections(frame: pd.DataFrame) -> Figure:
     Parameters
     ----------
     frame : pandas.DataFrame
-        As `tagging.corrections.after_corrections` gives it, means over draws.
+        As `tagging.corrections.after_corrections` gives it, means over draws. Dotted is the error of what is
+        expected of scores before any answer, which the answers start from.
 
     Returns
     -------
@@ -141,7 +142,7 @@ def after_corrections(frame: pd.DataFrame) -> Figure:
         "F1 elsewhere": "F1 of all other photos (%)",
         "calibration error": "calibration error there (%)",
     }
-    figure, axes = plt.subplots(1, 3, figsize=(6.4, 2.5))
+    figure, axes = plt.subplots(1, 3, figsize=(6.4, 2.6))
     numbers = sorted(frame["answers"].unique())
     for axis, (column, title) in zip(axes, panels.items(), strict=True):
         for (choice, of), colour in zip(frame.groupby("chosen", sort=False), (MUTED, ACCENT), strict=True):
@@ -149,11 +150,14 @@ def after_corrections(frame: pd.DataFrame) -> Figure:
             axis.plot(places, of[column], "o-", color=colour, label=choice)
         axis.set_xticks(range(len(numbers)), [f"{n:,}" for n in numbers])
         axis.set_title(title, fontsize=8)
-        axis.set_xlabel("corrected tags")
+        axis.set_xlabel("answers about tags")
     low = min(frame["F1 where looked"].min(), frame["F1 elsewhere"].min())
     high = max(frame["F1 where looked"].max(), frame["F1 elsewhere"].max())
     for axis in axes[:2]:
         axis.set_ylim(low - 1, high + 1)
     axes[2].set_ylim(0, None)
+    axes[2].axhline(frame["expected before"].mean(), color="black", lw=1, ls=":")
+    place = {"transform": axes[2].get_yaxis_transform(), "ha": "right", "va": "bottom", "fontsize": 6}
+    axes[2].text(1.0, frame["expected before"].mean(), "expected before any answer", **place)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure

@@ -24,8 +24,6 @@ ADDRESS = "127.0.0.1"
 PORT = 8866
 MODEL = "RN50-quickgelu"
 """Looks at regions, so that a tag can be seen where it comes from."""
-MESSAGE_BYTES = 256 * 2**20
-"""That a browser may send at once; photos come in pieces of 4 MB."""
 IDLE_SECONDS, LOOK_SECONDS = 600, 60
 """A page that was closed without a word, as by a lost connection, is forgotten after so long."""
 
@@ -92,8 +90,10 @@ def _settings(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
             "port": arguments.port,
             "port_retries": 0,
             "open_browser": not arguments.no_browser,
+            # Voila itself would answer to any name: another site may have its own lead here.
             "tornado_settings": {
-                "websocket_max_message_size": MESSAGE_BYTES,
+                "allow_remote_access": False,
+                "local_hostnames": ["localhost"],
                 "headers": {"Content-Security-Policy": only_here},
             },
         },
@@ -117,6 +117,8 @@ def _page_alone(request: RequestHandler, notebook: NotebookNode, cwd: str) -> No
 
 def _check_port(port: int) -> None:
     try:
+        if port < 1:
+            raise OverflowError("ports begin at 1")
         with closing(socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((ADDRESS, port))

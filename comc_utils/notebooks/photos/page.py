@@ -15,10 +15,12 @@ import anywidget
 import traitlets
 from IPython.display import display
 
+from comc_utils.datasets.image_files import name_some
 from comc_utils.errors import CoMCError
 from comc_utils.notebooks.outputs import in_front_end
 from comc_utils.notebooks.photos.session import MOST_LEARNED, Session
 from comc_utils.tagging import gallery
+from comc_utils.tagging.labels import Label
 
 APP_VARIABLE = "COMC_APP"
 """Environment variable by which ``python -m comc_utils app`` tells the page that it stands by itself, and
@@ -64,7 +66,13 @@ class PhotosPage(anywidget.AnyWidget):
     def __init__(self, model: Mapping[str, str], *, folder: bool) -> None:
         super().__init__(folder=folder)
         self.session = Session(model, lambda text: self._say(text, "moving"))
+        # Not the trait, which the browser may set: who visits the page by itself may not name folders.
+        self._may_name_folders = folder
         self._pieces: list[bytes] = []
+        self._failed: list[str] = []
+        self._made = (
+            0  # counts what was tagged, so that a late answer is not taken for one about something else
+        )
         # One thing after the other, beside the thread that hears the page; CoMC learns beside both.
         self._work, self._learning = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.on_msg(self._hear)
@@ -75,10 +83,8 @@ class PhotosPage(anywidget.AnyWidget):
             self.send({"kind": "pong"})
         elif kind == "photo":
             self._take(message, bytes(buffers[0]) if buffers else b"")
-        elif kind == "answers":
-            self._do(lambda: self.session.answer(message["answers"]))
-        elif kind == "shift":
-            self.session.shift = float(message["shift"])
+        elif kind in ("answers", "shift"):
+            self._do(lambda: self._take_by_hand(message))
         elif kind in (actions := self._actions(message)):
             self._do(actions[kind], busy=True)
 
@@ -89,8 +95,17 @@ class PhotosPage(anywidget.AnyWidget):
             "method": lambda: self._choose(message["method"]),
             "calibrate": self._calibrate,
             "export": lambda: self._export(message["file"]),
-            "write-sidecars": lambda: self._say(self.session.write_sidecars()),
+            "write-sidecars": self._write_sidecars,
         }
+
+    def _take_by_hand(self, message: dict[str, Any]) -> None:
+        """Answers, or a threshold, that a person has given for the tags that are shown."""
+        if message["made"] != self._made:
+            self._say("What you have just chosen was for the tags of before, and is left out.", "error")
+        elif message["kind"] == "shift":
+            self.session.shift = float(message["shift"])
+        else:
+            self.session.answer(message["answers"])
 
     def _take(self, message: dict[str, Any], piece: bytes) -> None:
         """Put a photo together from its pieces, of which each is asked for by the last one's receipt."""
@@ -101,23 +116,38 @@ class PhotosPage(anywidget.AnyWidget):
             content, self._pieces = b"".join(self._pieces), []
             self._do(lambda: self._add(message["name"], content))
         else:
-            self.send({"kind": "got"})
+            self._got()
 
     def _add(self, name: str, content: bytes) -> None:
         try:
             self.session.uploads.add(name, content)
+        except CoMCError:
+            self._failed.append(name)
+            raise
         finally:
-            self.send({"kind": "got"})
+            self._got()
+
+    def _got(self) -> None:
+        self.send({"kind": "got", "bytes": self.session.uploads.n_bytes})
 
     def _count(self) -> None:
         n = len(self.session.uploads)
         self._say(f"{n:,} photo{'s are' if n != 1 else ' is'} here. Type labels, then Tag.")
+        if self._failed:
+            self._say(
+                f"{len(self._failed):,} left out, as they do not open: {name_some(self._failed)}.", "error"
+            )
+        self._failed = []
 
     def _tag(self, labels: str, folder: str) -> None:
-        self.session.tag(labels, folder.strip() if self.folder else "")
-        tagger = self.session.tagger
-        self._say(f"{len(self.session.names):,} photos, {len(tagger.labels):,} labels, by prompts (zero-shot).")
+        session = self.session
+        session.tag(labels, folder.strip() if self._may_name_folders else "")
+        self._made += 1
+        tagger = session.tagger
+        self._say(f"{len(session.names):,} photos, {len(tagger.labels):,} labels.")
         self._show(same=False)
+        if "comc" in session.taggers:
+            return
         if len(tagger.labels) > MOST_LEARNED:
             self._say(
                 f"CoMC is learned here for {MOST_LEARNED} labels at most; for more: python -m comc_utils learn "
@@ -125,18 +155,21 @@ class PhotosPage(anywidget.AnyWidget):
             )
             return
         self._say("CoMC learns these labels meanwhile.")
-        self._learning.submit(self._guarded, lambda: self._learn(tagger))
+        self._learning.submit(self._guarded, lambda: self._learn(tagger.about.labels))
 
-    def _learn(self, asked: object) -> None:
-        learned = self.session.learn_comc()
-        if self.session.taggers.get("zero-shot") is asked:  # no other labels since
+    def _learn(self, labels: tuple[Label, ...]) -> None:
+        if self.session.labels != labels:  # others were asked for while this waited
+            return
+        learned = self.session.learn_comc(labels)
+        if self.session.labels == labels:
             self.session.taggers["comc"] = learned
             self._say("CoMC has learned the labels; choose whose tags to see.")
             self._tell_methods()
 
     def _choose(self, method: str) -> None:
-        self.session.method, self.session.shift = method, 0.0
-        self._show()
+        if method in self.session.taggers:
+            self.session.method = method
+            self._show()
 
     def _calibrate(self) -> None:
         self.session.calibrate()
@@ -144,7 +177,8 @@ class PhotosPage(anywidget.AnyWidget):
         self._show()
 
     def _show(self, *, same: bool = True) -> None:
-        self.send({"kind": "gallery", "data": self.session.shown(), "same": same})
+        data = self.session.shown()
+        self.send({"kind": "gallery", "data": data, "same": same, "made": self._made})
         self._tell_methods()
 
     def _tell_methods(self) -> None:
@@ -157,6 +191,10 @@ class PhotosPage(anywidget.AnyWidget):
         name, content = self.session.export(kind)
         self.send({"kind": "file", "name": name}, buffers=[content])
         self._say(f"{name} is saved where your browser saves files.")
+
+    def _write_sidecars(self) -> None:
+        if self._may_name_folders:
+            self._say(self.session.write_sidecars())
 
     def _say(self, text: str, how: str = "") -> None:
         self.send({"kind": "say", "text": text, "how": how})

@@ -16,14 +16,15 @@ function render({ model, el }) {
   log.setAttribute("aria-live", "polite");
   const lost = make("p", { className: "lost", hidden: true });
   lost.setAttribute("role", "alert");
-  lost.textContent = "The program does not answer. If it was restarted or stopped, start it again and reload this page: "
-    + "photos, labels and answers then have to be given once more.";
+  lost.textContent = "The program does not answer. "
+    + (own.folder ? "If another cell is running, wait for it. If the kernel was restarted, run this cell again" : "If it was stopped, start it again and reload this page")
+    + ": photos, labels and answers then have to be given once more.";
   const methods = make("p", { className: "methods", hidden: true });
   const tools = make("p", { className: "tools", hidden: true });
   const place = make("div");
   const form = make("div", { className: "form" }, make("div", {}, drop,
     ...(own.folder ? [make("label", { className: "folder" }, "or a folder of this machine: ", folder)] : [])),
-    make("label", { className: "words" }, "Labels, one a line or with commas between:", words), go);
+    make("label", { className: "words" }, "Labels, a line each or with commas between:", words), go);
   el.classList.add("comc-photos", "comc-gallery", ...(own.folder ? [] : ["alone"]));
   el.append(lost, form, log, methods, tools, place);
 
@@ -47,12 +48,17 @@ function render({ model, el }) {
         + (own.folder ? "or name their folder." : "or take the command: python -m comc_utils tag --help."), "error");
       return;
     }
-    bytes += sum;
     for (const [i, file] of list.entries()) {
       say(`Photo ${i + 1} of ${list.length}: ${file.name}`, "moving");
       const parts = Math.max(1, Math.ceil(file.size / PIECE));
       for (let part = 0; part < parts; part++) {
-        const piece = await file.slice(part * PIECE, (part + 1) * PIECE).arrayBuffer();
+        let piece;
+        try {
+          piece = await file.slice(part * PIECE, (part + 1) * PIECE).arrayBuffer();
+        } catch {
+          say(`${file.name} cannot be read: it may be a folder, or have been moved; drop the photos themselves.`, "error");
+          break;
+        }
         const taken = arrived();
         send({ kind: "photo", name: file.name, part, parts }, [piece]);
         await taken;
@@ -69,7 +75,7 @@ function render({ model, el }) {
   // Beside the field a browser would leave the page for the photo.
   for (const name of ["dragover", "drop"]) el.addEventListener(name, (event) => event.preventDefault());
   go.onclick = () => { queue.then(() => send({ kind: "tag", labels: words.value, folder: folder.value })); };
-  hearKeys(el, (event) => { if (event.target === words && event.key === "Enter" && (event.ctrlKey || event.metaKey)) go.onclick(); });
+  hearKeys(el, (event) => { if (event.target === words && event.key === "Enter" && (event.ctrlKey || event.metaKey)) go.click(); });
 
   const tool = (text, title, act) => make("button", { type: "button", textContent: text, title, onclick: act });
   const calibrate = tool("Calibrate", "make scores probabilities by your answers: ten or more", () => send({ kind: "calibrate" }));
@@ -96,17 +102,18 @@ function render({ model, el }) {
   model.on("msg:custom", (message, buffers) => {
     heard = Date.now();
     lost.hidden = true;
-    if (message.kind === "got") { waiting?.(); waiting = null; }
+    if (message.kind === "got") { bytes = message.bytes; waiting?.(); waiting = null; }
     if (message.kind === "say") say(message.text, message.how);
     if (message.kind === "methods") showMethods(message);
-    if (message.kind === "busy") { go.disabled = message.busy; calibrate.disabled = message.busy; }
+    if (message.kind === "busy") { for (const part of [go, methods, tools, place]) part.inert = part.disabled = message.busy; }
     if (message.kind === "gallery") {
       tools.hidden = false;
       answers = message.data.answers;
+      const { made } = message; // an answer is about the tags that were there when it was given
       const tell = (what) => {
         if (what.state) view = { filter: what.state.filter, sort: what.state.sort };
-        if (what.answers) send({ kind: "answers", answers: what.answers });
-        if ("shift" in what) send({ kind: "shift", shift: what.shift });
+        if (what.answers) send({ kind: "answers", answers: what.answers, made });
+        if ("shift" in what) send({ kind: "shift", shift: what.shift, made });
       };
       const known = message.same ? view : {};
       gallery(place, message.data, tell, { ...known, shift: message.data.shift, answers });
@@ -117,7 +124,6 @@ function render({ model, el }) {
       setTimeout(() => URL.revokeObjectURL(url), 10000);
     }
   });
-  send({ kind: "ready" });
   return () => { clearInterval(pulse); for (const root of [el, place]) listening.get(root)?.abort(); };
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,16 +19,17 @@ from scipy.special import expit
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.datasets.image_files import name_some
-from comc_utils.errors import CoMCError
+from comc_utils.errors import CoMCError, printable
 from comc_utils.notebooks.photos.uploads import Uploads
 from comc_utils.tagging.embeddings import PhotoEmbeddings
 from comc_utils.tagging.exports import Tagged, write_tags
 from comc_utils.tagging.gallery.cards import Shown, thumbnail
+from comc_utils.tagging.labels import Label, as_labels
 from comc_utils.tagging.photos import Photos, gather_photos
 from comc_utils.tagging.scoring import Tag
 from comc_utils.tagging.sidecars import write_sidecars
 from comc_utils.tagging.tagger import Tagger
-from comc_utils.tagging.thresholds import Threshold
+from comc_utils.tagging.thresholds import SHARES, Threshold
 
 MOST_SHOWN = 300
 """Photos in a page at once; exports hold all."""
@@ -56,8 +58,8 @@ class Session:
         Whose tags are shown.
     answers : dict of (str, str) to bool
         By photo and label.
-    shift : float
-        Added to the threshold's log-odds by hand.
+    shifts : dict of str to float
+        By method, what is added to the threshold's log-odds by hand.
     """
 
     model: Mapping[str, str]
@@ -67,7 +69,7 @@ class Session:
     taggers: dict[str, Tagger] = field(default_factory=dict)
     method: str = "zero-shot"
     answers: dict[tuple[str, str], bool] = field(default_factory=dict)
-    shift: float = 0.0
+    shifts: dict[str, float] = field(default_factory=dict)
     _of_folder: PhotoEmbeddings | None = None
 
     @property
@@ -76,9 +78,25 @@ class Session:
         return self.taggers[self.method]
 
     @property
+    def labels(self) -> tuple[Label, ...]:
+        """Those that photos were tagged with last; none before."""
+        return self.taggers["zero-shot"].about.labels if self.taggers else ()
+
+    @property
+    def shift(self) -> float:
+        """What is added to the threshold's log-odds by hand."""
+        return self.shifts.get(self.method, 0.0)
+
+    @shift.setter
+    def shift(self, value: float) -> None:
+        self.shifts[self.method] = value
+
+    @property
     def names(self) -> Sequence[str]:
-        """Of all photos."""
-        return self._of_folder.photos.names if self._of_folder else self.uploads.names
+        """Of all photos that are tagged; those that were dropped since are not."""
+        if self._of_folder:
+            return self._of_folder.photos.names
+        return self.uploads.names[: len(self.uploads) - self.uploads.n_waiting]
 
     @property
     def _images(self) -> PhotoEmbeddings | ImageEmbeddings:
@@ -87,10 +105,12 @@ class Session:
     def tag(self, labels: str, folder: str = "") -> None:
         """Learn labels from their prompts, and embed photos that are new.
 
+        What was learned of the same labels stays, and answers about photos and labels that are still there.
+
         Parameters
         ----------
         labels : str
-            One a line, or in one line with commas between.
+            With line breaks or commas between.
         folder : str
             Of photos, in place of those that were dropped.
 
@@ -99,22 +119,28 @@ class Session:
         CoMCError
             Labels that cannot be told apart, no photo, or none that opens.
         """
-        lines = [line for line in labels.splitlines() if line.strip()]
-        given = lines if len(lines) > 1 else ([part for part in labels.split(",") if part.strip()])
+        given = as_labels([part for part in re.split(r"[\n,]", labels) if part.strip()])
         if not (folder or self.uploads):
             raise CoMCError("There are no photos yet; drop some, or choose them.")
-        tagger = Tagger.learn(given, **self.model)
+        same = given == self.labels
+        tagger = self.taggers["zero-shot"] if same else Tagger.learn(given, **self.model)
         if folder:
-            self._embed_folder(tagger, folder)
+            self._of_folder = self._embed_folder(tagger, folder)
         else:
-            self._of_folder = None
             while n_waiting := self.uploads.n_waiting:
                 self.say(f"Embedding: {n_waiting:,} of {len(self.uploads):,} photos to go.")
                 self.uploads.embed_some(tagger.towers.clip, tagger.about.towers, _AT_ONCE)
-        kept = {key: said for key, said in self.answers.items() if key[1] in tagger.labels and not folder}
-        self.taggers, self.method, self.answers, self.shift = {"zero-shot": tagger}, "zero-shot", kept, 0.0
+            self._of_folder = None
+        if not same:
+            self.taggers, self.method, self.shifts = {"zero-shot": tagger}, "zero-shot", {}
+        there, known = set(self.names), set(tagger.labels)
+        kept = {key: said for key, said in self.answers.items() if key[0] in there and key[1] in known}
+        if len(kept) < len(self.answers):
+            n = len(self.answers) - len(kept)
+            self.say(f"{n:,} answers about other photos or labels are left out.")
+        self.answers = kept
 
-    def _embed_folder(self, tagger: Tagger, folder: str) -> None:
+    def _embed_folder(self, tagger: Tagger, folder: str) -> PhotoEmbeddings:
         photos = gather_photos(os.path.expanduser(folder))
         self.say(f"Embedding {len(photos):,} photos, those that are new.")
         found = tagger.embed(photos, skip_unreadable=True)
@@ -122,11 +148,11 @@ class Session:
             self.say(f"Passed over in {photos.passed_over}.")
         if found.unreadable:
             self.say(f"{len(found.unreadable):,} do not open and are left out: {name_some(found.unreadable)}.")
-        self._of_folder = found
+        return found
 
-    def learn_comc(self) -> Tagger:
-        """Learn CoMC's linear layer of the same labels, which takes some seconds to minutes."""
-        return Tagger.learn(self.taggers["zero-shot"].about.labels, method="comc", **self.model)
+    def learn_comc(self, labels: Sequence[Label]) -> Tagger:
+        """Learn CoMC's linear layer of labels, which takes some seconds to minutes."""
+        return Tagger.learn(labels, method="comc", **self.model)
 
     def shown(self) -> dict[str, Any]:
         """Give what the gallery draws: the first photos, their tags by the method that is chosen."""
@@ -150,9 +176,14 @@ class Session:
         self.answers = {(self.names[row], labels[column]): said for row, column, said in places}
 
     def calibrate(self) -> None:
-        """Make scores probabilities by the answers; a `CoMCError` where they are fewer than ten."""
+        """Make scores probabilities by the answers; a `CoMCError` where they are fewer than ten.
+
+        A threshold that was moved by hand stays where it is among the scores.
+        """
+        before = self.tagger.about.calibration or SHARES
         learned = self.tagger.calibrate(self._images, self.answers, ANSWERS, self.names)
-        self.taggers[self.method], self.shift = learned, 0.0
+        self.shift *= learned.about.calibration.slope / before.slope
+        self.taggers[self.method] = learned
 
     def tags(self) -> list[list[Tag]]:
         """Choose each photo's tags: as the page shows them, answers before scores."""
@@ -203,12 +234,22 @@ class Session:
                 write_tags(self._tagged(tags), path)
                 return path.name, path.read_bytes()
             packed = io.BytesIO()
-            paths = tuple(os.path.join(folder, os.path.basename(name)) for name in self.names)
+            paths = tuple(os.path.join(folder, name) for name in self._names_in_archive())
+            for path in paths:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
             write_sidecars(Photos(paths, (folder,) * len(paths)), _labels(tags), names="full")
             with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-                for path in sorted(Path(folder).iterdir()):
-                    archive.write(path, path.name)
+                for path in sorted(Path(folder).rglob("*.xmp")):
+                    archive.write(path, path.relative_to(folder))
             return "sidecars.zip", packed.getvalue()
+
+    def _names_in_archive(self) -> Sequence[str]:
+        """Names of photos, with their folders below the one that was named."""
+        if not self._of_folder:
+            return self.names
+        photos = self._of_folder.photos
+        relative = (os.path.relpath(path, root) for path, root in zip(photos.paths, photos.roots, strict=True))
+        return [printable(name) for name in relative]
 
     def write_sidecars(self) -> str:
         """Write sidecars beside the photos of the folder, and say what became of them."""

@@ -48,15 +48,17 @@ class Uploads:
         Returns
         -------
         str
-            The name that it is kept under.
+            The name that it is kept under; of one that is there already, that one's.
 
         Raises
         ------
         CoMCError
             It does not open, or all together have more than 200 MB.
         """
+        if content in self._content:
+            return self.names[self._content.index(content)]  # dropped twice
         name = printable(os.path.basename(name.replace("\\", "/"))) or "photo"
-        if len(content) + sum(map(len, self._content)) > MOST_BYTES:
+        if len(content) + self.n_bytes > MOST_BYTES:
             raise CoMCError(
                 f"{name} is one too many: {MOST_BYTES >> 20} MB of photos can be dropped here. For more, name "
                 "their folder in JupyterLab, or take the command: python -m comc_utils tag --help."
@@ -70,6 +72,11 @@ class Uploads:
         self._thumbnails.append(small)
         self._content.append(content)
         return name
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all photos."""
+        return sum(map(len, self._content))
 
     def thumbnail(self, row: int) -> Thumbnail:
         """Small picture of a photo."""

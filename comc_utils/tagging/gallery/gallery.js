@@ -12,9 +12,7 @@ const KEYS = [
 
 /** Make an element; `made` are its properties, `children` nodes or texts. */
 function make(tag, made = {}, ...children) {
-  const { dataset, ...rest } = made;
-  const element = Object.assign(document.createElement(tag), rest);
-  Object.assign(element.dataset, dataset);
+  const element = Object.assign(document.createElement(tag), made);
   element.append(...children);
   return element;
 }
@@ -45,7 +43,7 @@ function between(values, side, x, y) {
 }
 
 /** Lay regions' scores over a photo: colour for high ones, a frame around the highest, dark where none is. */
-function drawOverlay(canvas, photo, values, data, grid) {
+function drawOverlay(canvas, photo, values, data, { overlay, grid }) {
   const { width, height } = canvas;
   const pen = canvas.getContext("2d");
   pen.clearRect(0, 0, width, height);
@@ -55,7 +53,7 @@ function drawOverlay(canvas, photo, values, data, grid) {
   pen.clearRect(left, top, right - left, bottom - top);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const heat = new ImageData(Math.max(right - left, 1), Math.max(bottom - top, 1));
-  for (let y = 0, i = 0; y < heat.height; y++) {
+  for (let y = 0, i = 0; overlay && y < heat.height; y++) {
     for (let x = 0; x < heat.width; x++, i += 4) {
       const value = between(values, data.side, (x + 0.5) / heat.width, (y + 0.5) / heat.height);
       const share = high > low ? (value - low) / (high - low) : 0;
@@ -94,7 +92,8 @@ function hearKeys(root, act) {
   listening.set(root, stop);
   window.addEventListener("keydown", (event) => {
     if (!root.contains(event.target)) return;
-    event.stopPropagation();
+    // Those with Ctrl or the like are the program's, such as to save the notebook; but Enter runs a cell.
+    if (!(event.ctrlKey || event.metaKey || event.altKey) || event.key === "Enter") event.stopPropagation();
     act(event);
   }, { capture: true, signal: stop.signal });
 }
@@ -172,6 +171,7 @@ export function gallery(root, data, tell = () => {}, given = {}) {
   }
 
   let shown = [];
+  let order = null; // while a photo is looked at, answers do not change which one is next
   function redraw() {
     const number = new Array(labels.length).fill(0);
     let none = 0, all = 0;
@@ -182,12 +182,12 @@ export function gallery(root, data, tell = () => {}, given = {}) {
       for (const [label] of tags) number[label]++;
     }
     const options = [["", `all photos (${photos.length})`], ["none", `no tag (${none})`]];
-    const order = labels.map((_, i) => i).filter((i) => number[i] || String(i) === state.filter)
+    const known = labels.map((_, i) => i).filter((i) => number[i] || String(i) === state.filter)
       .sort((a, b) => number[b] - number[a]);
-    options.push(...order.map((i) => [String(i), `${labels[i]} (${number[i]})`]));
+    options.push(...known.map((i) => [String(i), `${labels[i]} (${number[i]})`]));
     filter.replaceChildren(...options.map(([v, text]) => make("option", { value: v }, text)));
     filter.value = state.filter;
-    shown = photos.filter((photo) => {
+    shown = order ?? photos.filter((photo) => {
       const tags = tagsOf(photo);
       if (state.filter === "none") return !tags.length;
       return state.filter === "" || tags.some(([label]) => label === +state.filter);
@@ -235,12 +235,21 @@ export function gallery(root, data, tell = () => {}, given = {}) {
   let at = 0;
   function look(photo, label) {
     seen = photo;
-    const first = photo.tags.findIndex(([l]) => l === label);
-    at = first >= 0 ? first : Math.max(0, photo.tags.findIndex((tag) => isTag(photo, tag)));
+    order = shown;
+    at = Math.max(0, photo.tags.findIndex(([l]) => l === label));
+    if (label === undefined && state.sort === "unsure") {
+      const far = ([l, score]) => (answers.has(key(photo, l)) ? Infinity : Math.abs(score - data.least[l] - state.shift));
+      at = photo.tags.reduce((best, tag, i) => (far(tag) < far(photo.tags[best]) ? i : best), 0);
+    }
     drawViewer();
     if (!viewer.open) viewer.showModal();
   }
-  viewer.onclose = () => { const last = cards.get(seen); seen = null; if (last?.item.isConnected) last.open.focus(); };
+  viewer.onclose = () => {
+    const last = cards.get(seen);
+    seen = order = null;
+    redraw();
+    if (last?.item.isConnected) last.open.focus();
+  };
   viewer.onclick = (event) => { if (event.target === viewer) viewer.close(); };
 
   function drawViewer() {
@@ -250,11 +259,11 @@ export function gallery(root, data, tell = () => {}, given = {}) {
     const stage = make("div", { className: "stage" }, picture, canvas);
     const caption = make("p", { className: "where" });
     const values = photo.tags.length ? regionsOf(photo, at, data) : null;
-    if (values && state.overlay) {
+    if (values && (state.overlay || state.grid)) {
       const scale = 768 / Math.max(photo.width, photo.height);
       canvas.width = Math.round(photo.width * scale);
       canvas.height = Math.round(photo.height * scale);
-      drawOverlay(canvas, photo, values, data, state.grid);
+      drawOverlay(canvas, photo, values, data, state);
       const highest = Math.max(...values);
       const where = values.indexOf(highest);
       caption.textContent = `${labels[photo.tags[at][0]]}: the framed region scores ${written(highest, data)} by itself `
@@ -275,9 +284,19 @@ export function gallery(root, data, tell = () => {}, given = {}) {
       return make("li", { className: isTag(photo, [label, score]) ? "tag" : "" }, choose, button("\u2713", "right", true), button("\u2717", "wrong", false));
     });
     const own = new Set(photo.tags.map(([label]) => label));
+    const added = tagsOf(photo).filter(([label]) => !own.has(label));
+    for (const [label] of added) {
+      const back = make("button", { type: "button", textContent: "\u2713", title: "take the answer back", onclick: () => { say(photo, label, undefined); drawViewer(); } });
+      back.setAttribute("aria-pressed", true);
+      back.setAttribute("aria-label", `${labels[label]}: take the answer back`);
+      rows.push(make("li", { className: "tag" }, make("span", { className: "label" }, labels[label]), back));
+      own.add(label);
+    }
     const rest = labels.map((name, i) => [name, i]).filter(([, i]) => !own.has(i));
-    const add = make("select", { onchange: () => { say(photo, +add.value, true); drawViewer(); } },
-      make("option", { value: "" }, "another label is right ..."), ...rest.map(([name, i]) => make("option", { value: i }, name)));
+    const other = make("select", {}, ...rest.map(([name, i]) => make("option", { value: i }, name)));
+    other.setAttribute("aria-label", "another label");
+    const add = make("p", { className: "buttons" }, other,
+      make("button", { type: "button", textContent: "is right, too", onclick: () => { say(photo, +other.value, true); drawViewer(); } }));
     const toggle = (text, name) => {
       const b = make("button", { type: "button", textContent: text, onclick: () => { state[name] = !state[name]; drawViewer(); } });
       b.setAttribute("aria-pressed", state[name]);
@@ -290,12 +309,11 @@ export function gallery(root, data, tell = () => {}, given = {}) {
       make("p", { className: "name" }, photo.name),
       make("p", { className: "buttons" }, ...(data.side ? [toggle("overlay", "overlay"), toggle("grid", "grid")] : []), ...links),
       make("ul", { className: "labels" }, ...rows), ...(rest.length ? [add] : []));
-    const kept = viewer.querySelector("ul.labels")?.scrollTop;
+    const focused = [...viewer.querySelectorAll("button, select")].indexOf(document.activeElement);
     viewer.replaceChildren(close, make("div", { className: "large" }, stage, caption), side);
-    if (kept && side.dataset) viewer.querySelector("ul.labels").scrollTop = kept;
     viewer.querySelectorAll("ul.labels > li")[at]?.scrollIntoView({ block: "nearest" });
     viewer.tabIndex = -1;
-    viewer.focus();
+    (viewer.querySelectorAll("button, select")[focused] ?? viewer).focus();
   }
 
   function step(by) {
