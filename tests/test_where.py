@@ -15,7 +15,7 @@ from tagging import LABELS, MODEL, learn, write_scenes
 from tagging import scene as photo_of
 
 from comc_utils import Tagger, load_experiment
-from comc_utils.baselines import ZeroShotClip
+from comc_utils.baselines import ClipDpt, ZeroShotClip
 from comc_utils.baselines.run import Trained
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.clip.image import MOST_STRETCHED, make_transforms, seen_part
@@ -356,6 +356,15 @@ def test_with_folds_each_row_is_scored_by_its_own_classifier(experiment: Experim
     torch.testing.assert_close(both.region_logits([3, 4])[0], one.region_logits([3])[0])
     torch.testing.assert_close(both.region_logits([3, 4])[1], other.region_logits([4])[0])
     assert not torch.allclose(one.region_logits([4]), other.region_logits([4]))
+
+
+def test_many_rows_are_scored_in_several_chunks(experiment: Experiment) -> None:
+    trained = experiment.fit(ClipDpt())
+    n = len(experiment.image_ids)
+    once = trained.region_logits(range(n))
+    rows = np.random.default_rng(3).integers(n, size=600).tolist()
+    assert len(list(trained.recognisers[0].logits(trained.images()[rows]))) > 1
+    torch.testing.assert_close(trained.region_logits(rows), once[rows])
 
 
 def test_a_method_without_regions_is_named(experiment: Experiment) -> None:

@@ -145,19 +145,15 @@ def on_object(
         raise CoMCError("No image shows any of the labels; give images with boxes of objects.")
     rows, columns = np.nonzero(there)
     side = grid_side(n_regions)
-    edges = np.linspace(0, 1, side + 1)
     seen = np.array([seen_part(sizes[row], resize) for row in rows])  # (labels, 4)
-    of = boxes[rows, columns]
-    # In shares of the part that is seen, so that one grid serves all images.
-    start, length = np.tile(seen[:, :2], 2), np.tile(seen[:, 2:] - seen[:, :2], 2)
-    left, top, right, bottom = ((of - start) / length).T[..., None]  # (labels, 1) each
-    in_columns, in_rows = (
-        (low < edges[1:]) & (high > edges[:-1]) for low, high in ((left, right), (top, bottom))
-    )
-    middles = (edges[1:] + edges[:-1]) / 2
-    mid_columns, mid_rows = (
-        (low <= middles) & (middles <= high) for low, high in ((left, right), (top, bottom))
-    )
+    # Whole pixels times whole numbers: a box that ends where a region begins does not overlap it by rounding.
+    start, length = seen[:, :2], seen[:, 2:] - seen[:, :2]  # (labels, 2): x, y
+    low, high = (boxes[rows, columns, part] - start for part in (slice(0, 2), slice(2, 4)))
+    low, high, length = (part.T[..., None] for part in (low, high, length))  # (2, labels, 1)
+    first = np.arange(side)
+    (in_columns, in_rows) = (low * side < (first + 1) * length) & (high * side > first * length)
+    middle = (2 * first + 1) * length
+    (mid_columns, mid_rows) = (low * 2 * side <= middle) & (middle <= high * 2 * side)
     shares = []
     for by_row, by_column in ((in_rows, in_columns), (mid_rows, mid_columns)):
         on = (by_row[:, :, None] & by_column[:, None, :]).reshape(len(rows), n_regions)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,10 @@ _QUALITY = 80
 MOST_TAGS = 24
 """Of a photo's labels those with the highest scores are shown: so many, and all that are tags."""
 _AT_ONCE = 64
-_NEAREST = 1e-7
-"""Shares nearer to 0 and 1 are taken to be as near: their log-odds would be infinite."""
+_LEAST, _MOST = 1e-300, 1 - 2**-53
+"""Shares beyond are taken for these: their log-odds would be infinite."""
+_STEPS = 2**16 - 1
+"""Between the lowest and the highest score of a photo's regions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +67,8 @@ class Shown:
         return bool(self.tagger.about.background)
 
     def _values(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        return logit(np.clip(scores, _NEAREST, 1 - _NEAREST)) if self._as_shares else scores
+        scores = np.asarray(scores, dtype=float)
+        return logit(np.clip(scores, _LEAST, _MOST)) if self._as_shares else scores
 
     def cards(self) -> Iterator[dict[str, Any]]:
         """Describe photo after photo.
@@ -74,17 +78,16 @@ class Shown:
         dict
             ``name``, ``src`` (the thumbnail), ``width`` and ``height`` of the photo, ``seen`` (left, top,
             right, bottom of what the model looks at, in shares), ``tags`` (number of a label and its score,
-            the highest first), ``rest`` (the highest score that is left out, or None), and, of a model that
-            looks at regions, ``regions`` (bytes in base64, K a tag) between ``low`` and ``high``. Scores are
-            log-odds, or the method's own.
+            the highest first), ``rest`` (how near one that is left out comes to its threshold, or None), and,
+            of a model that looks at regions, ``regions`` (numbers of 16 bits in base64, K a tag) between
+            ``low`` and ``high``. Scores are log-odds, or the method's own.
 
         Raises
         ------
         CoMCError
             A photo does not open.
         """
-        scores = self._values(self.tagger.scores(self.images))  # (n, N)
-        least = self._least()
+        scores, least = self._scores, self._least
         for rows, regions in self.tagger.scorer.where(self.images):
             for start in range(rows.start, rows.stop, _AT_ONCE):
                 part = range(start, min(start + _AT_ONCE, rows.stop))
@@ -102,8 +105,16 @@ class Shown:
                         **self._tags(scores[row], least, of_regions),
                     }
 
+    @cached_property
+    def _scores(self) -> Float[np.ndarray, "n n_labels"]:
+        return self._values(self.tagger.scores(self.images))
+
+    @cached_property
     def _least(self) -> Float[np.ndarray, " n_labels"]:
-        return self._values(self.tagger.scorer.least(self.threshold))
+        """Thresholds; where every label is a tag, a value just below all scores, from which a slider begins."""
+        least = self._values(self.tagger.scorer.least(self.threshold))
+        none = (least == self._values(np.zeros(1))) if self._as_shares else np.isneginf(least)
+        return np.where(none, self._scores.min() - 1e-3, least)
 
     def _tags(
         self,
@@ -112,16 +123,17 @@ class Shown:
         regions: Float[np.ndarray, "k n_labels"] | None,
     ) -> dict[str, Any]:
         order = np.argsort(-scores, kind="stable")
-        n_shown = max(MOST_TAGS, int((scores >= least).sum()))
-        chosen, left_out = order[:n_shown], order[n_shown:]
+        is_shown = (scores >= least)[order]
+        is_shown[:MOST_TAGS] = True
+        chosen, left_out = order[is_shown], order[~is_shown]
         told: dict[str, Any] = {
-            "tags": [[int(label), round(float(scores[label]), 4)] for label in chosen],
-            "rest": float(scores[left_out[0]]) if len(left_out) else None,
+            "tags": [[int(label), float(scores[label])] for label in chosen],
+            "rest": float((scores - least)[left_out].max()) if len(left_out) else None,
         }
         if regions is not None:
             of_tags = regions[:, chosen].T  # (tags, K)
             low, high = float(of_tags.min()), float(of_tags.max())
-            steps = np.round(255 * (of_tags - low) / max(high - low, 1e-9)).astype(np.uint8)
+            steps = np.round(_STEPS * (of_tags - low) / max(high - low, 1e-9)).astype("<u2")
             told |= {"regions": base64.b64encode(steps.tobytes()).decode(), "low": low, "high": high}
         return told
 
@@ -139,18 +151,14 @@ class Shown:
             To be written as JSON. The slider goes from ``lowest`` to ``highest``, added to each label's
             threshold: never so low that a score would count that was left out.
         """
-        least = self._least()
-        finite = np.isfinite(least)
-        shown = [score for card in cards for _, score in card["tags"]]
-        # Where every label is a tag there is no threshold to begin with: the slider begins below all scores.
-        base = np.where(finite, least, min(shown, default=0.0) - 1e-3)
+        base = self._least
         over = [score - base[label] for card in cards for label, score in card["tags"]]
-        left_out = [card["rest"] - base.min() for card in cards if card["rest"] is not None]
+        left_out = [card["rest"] for card in cards if card["rest"] is not None]
         lowest = min(0.0, max(left_out) + 1e-4 if left_out else min(over, default=0.0))
         n_regions = next((_n_regions(card) for card in cards if card.get("regions")), 0)
         return {
             "labels": list(self.tagger.labels),
-            "least": [round(float(value), 5) for value in base],
+            "least": list(map(float, base)),
             "logit": self._as_shares,
             "topK": self.top_k,
             "lowest": lowest,
@@ -162,7 +170,7 @@ class Shown:
 
 
 def _n_regions(card: dict[str, Any]) -> int:
-    return len(base64.b64decode(card["regions"])) // len(card["tags"])
+    return len(base64.b64decode(card["regions"])) // 2 // len(card["tags"])
 
 
 def thumbnail(photo: Image.Image) -> Thumbnail:

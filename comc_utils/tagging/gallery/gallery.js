@@ -27,9 +27,10 @@ function written(value, data) {
 function regionsOf(photo, at, data) {
   if (!photo.regions) return null;
   const bytes = Uint8Array.from(atob(photo.regions), (c) => c.charCodeAt(0));
+  const steps = new DataView(bytes.buffer);
   const n = data.side ** 2;
-  const scale = (photo.high - photo.low) / 255;
-  return Array.from(bytes.slice(at * n, (at + 1) * n), (b) => photo.low + b * scale);
+  const scale = (photo.high - photo.low) / 65535;
+  return Array.from({ length: n }, (_, i) => photo.low + steps.getUint16(2 * (at * n + i), true) * scale);
 }
 
 /** Between the middles of regions, values change evenly. */
@@ -86,12 +87,12 @@ function drawOverlay(canvas, photo, values, data, { overlay, grid }) {
 
 const listening = new WeakMap();
 /** Hear keys that are pressed in an element, before a notebook takes them for its own: it deletes cells by "d, d". */
-function hearKeys(root, act) {
+function hearKeys(root, act, alone = false) {
   listening.get(root)?.abort();
   const stop = new AbortController();
   listening.set(root, stop);
   window.addEventListener("keydown", (event) => {
-    if (!root.contains(event.target)) return;
+    if (!root.contains(event.target) && !(alone && event.target === document.body)) return;
     // Those with Ctrl or the like are the program's, such as to save the notebook; but Enter runs a cell.
     if (!(event.ctrlKey || event.metaKey || event.altKey) || event.key === "Enter") event.stopPropagation();
     act(event);
@@ -103,11 +104,11 @@ function hearKeys(root, act) {
  * @param root element to fill
  * @param data what `gallery.gallery_data` gives
  * @param tell called with {answers} or {shift} when a person has changed them
- * @param given {shift, filter, sort, answers} to begin with
+ * @param given {shift, filter, sort, answers} to begin with; alone: whether all keys of the page are for it
  */
-export function gallery(root, data, tell = () => {}, given = {}) {
+export function gallery(root, data, tell = () => {}, { alone = false, answers: before = [], ...given } = {}) {
   const state = { shift: 0, filter: "", sort: "order", grid: false, overlay: true, ...given };
-  const answers = new Map(given.answers ?? []);
+  const answers = new Map(before);
   const { photos, labels } = data;
   const key = (photo, label) => `${photos.indexOf(photo)} ${label}`;
   const isTag = (photo, [label, score]) => answers.get(key(photo, label)) ?? score >= data.least[label] + state.shift;
@@ -160,7 +161,7 @@ export function gallery(root, data, tell = () => {}, given = {}) {
     const picture = make("img", { src: photo.src, alt: photo.name, loading: "lazy" });
     const open = make("button", { type: "button", className: "open", onclick: () => look(photo) }, picture);
     const tags = make("ul", { className: "tags" });
-    return [photo, { item: make("li", {}, open, make("p", { className: "name", title: photo.name }, photo.name.split(/[\\/]/).pop()), tags), open, tags }];
+    return [photo, { item: make("li", {}, open, make("p", { className: "name", title: photo.name }, make("bdi", { dir: "ltr" }, photo.name)), tags), open, tags }];
   }));
 
   function chip(photo, [label, score]) {
@@ -246,9 +247,11 @@ export function gallery(root, data, tell = () => {}, given = {}) {
   }
   viewer.onclose = () => {
     const last = cards.get(seen);
+    const next = order.slice(order.indexOf(seen));
     seen = order = null;
     redraw();
-    if (last?.item.isConnected) last.open.focus();
+    const there = last.item.isConnected ? last : cards.get(next.find((photo) => shown.includes(photo)) ?? shown.at(-1));
+    there?.open.focus();
   };
   viewer.onclick = (event) => { if (event.target === viewer) viewer.close(); };
 
@@ -352,7 +355,7 @@ export function gallery(root, data, tell = () => {}, given = {}) {
       event.preventDefault();
       keys[event.key]();
     }
-  });
+  }, alone);
   redraw();
   return { answers, state, redraw };
 }

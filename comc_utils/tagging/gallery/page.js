@@ -5,14 +5,14 @@ const save = document.getElementById("save");
 const asked = new URLSearchParams(location.hash.slice(1));
 const given = {};
 if (Number.isFinite(parseFloat(asked.get("shift")))) given.shift = Math.min(data.highest, Math.max(data.lowest, parseFloat(asked.get("shift"))));
-if (asked.get("label") === "none") given.filter = "none";
+if (asked.get("show") === "no tag") given.filter = "none";
 else if (data.labels.includes(asked.get("label"))) given.filter = String(data.labels.indexOf(asked.get("label")));
 if (["order", "score", "number", "unsure", "name"].includes(asked.get("sort"))) given.sort = asked.get("sort");
 let unsaved = false;
 
 function keep({ shift, filter, sort }) {
-  const label = filter === "" || filter === "none" ? filter : data.labels[+filter];
-  const hash = `#${new URLSearchParams({ shift: shift.toFixed(4), label, sort })}`;
+  const show = filter === "none" ? { show: "no tag" } : filter === "" ? {} : { label: data.labels[+filter] };
+  const hash = `#${new URLSearchParams({ shift, ...show, sort })}`;
   history.replaceState(null, "", hash);
   for (const link of document.querySelectorAll("nav a.page")) link.hash = hash;
 }
@@ -26,7 +26,8 @@ const shown = gallery(document.getElementById("gallery"), data, (what) => {
     save.hidden = !unsaved;
     save.textContent = `save ${what.answers.length === 1 ? "one answer" : `${what.answers.length} answers`} as a file`;
   }
-}, given);
+}, { ...given, alone: true });
+if (location.hash.length > 1) keep(shown.state);
 
 save.onclick = () => {
   const rows = [...shown.answers].map(([key, yes]) => {

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from jinja2 import Environment
 from tqdm.auto import tqdm
@@ -31,12 +31,22 @@ _GENERATOR = "comc-notebooks gallery"
 _ENDINGS = (".html", ".htm")
 
 
-def check_gallery(path: Path) -> None:
-    """Refuse a gallery's file of another kind, before anything is computed."""
+def check_gallery(path: Path, first: Path | None = None) -> None:
+    """Refuse a gallery's file of another kind, before anything is computed.
+
+    Parameters
+    ----------
+    path : Path
+        Of a page.
+    first : Path, optional
+        Of the gallery's first page, where it is another.
+    """
     if path.suffix.lower() not in _ENDINGS:
         raise CoMCError(f"--gallery {path}: a gallery is a page; let its name end in .html.")
-    if path.exists() and not _is_ours(path):
-        raise CoMCError(f"--gallery {path} is there and no gallery of ours; choose another name, or remove it.")
+    if path.exists() and _begins_at(path) != (first or path).name:
+        raise CoMCError(
+            f"--gallery {path} is there and no page of this gallery; choose another name, or remove it."
+        )
 
 
 def write_gallery(
@@ -72,7 +82,7 @@ def write_gallery(
     n_pages = -(-total // PHOTOS_A_PAGE)
     pages = [path, *(path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(2, n_pages + 1))]
     for page in pages:
-        check_gallery(page)
+        check_gallery(page, path)
     cards = _with_links(shown.cards(), photos, path.absolute().parent)
     template = Environment(autoescape=True).from_string((_HERE / "page.html.jinja").read_text(encoding="utf-8"))
     script = (
@@ -87,6 +97,7 @@ def write_gallery(
                 of_page = list(islice(cards, PHOTOS_A_PAGE))
                 text = template.render(
                     generator=_GENERATOR,
+                    begins_at=quote(path.name),
                     title=f"{total:,} photos, {len(tagged.about.names):,} labels",
                     about=_about(tagged),
                     first=f"{number * PHOTOS_A_PAGE + 1:,}",
@@ -145,13 +156,16 @@ def _remove_longer(path: Path, n_pages: int) -> None:
     of_name = re.compile(re.escape(path.stem) + r"-(\d+)" + re.escape(path.suffix))
     for other in path.absolute().parent.iterdir():
         found = of_name.fullmatch(other.name)
-        if found and int(found[1]) > n_pages and _is_ours(other):
+        if found and int(found[1]) > n_pages and _begins_at(other) == path.name:
             other.unlink()
 
 
-def _is_ours(path: Path) -> bool:
+def _begins_at(path: Path) -> str | None:
+    """Name the first page of the gallery that a file is a page of; None for any other file."""
     try:
         with open(path, "rb") as file:
-            return f'content="{_GENERATOR}"'.encode() in file.read(2000)
+            head = file.read(2000).decode("utf-8", "replace")
     except OSError:
-        return False
+        return None
+    found = re.search(r'name="gallery" content="([^"]*)"', head) if f'"{_GENERATOR}"' in head else None
+    return unquote(found[1]) if found else None
