@@ -165,6 +165,15 @@ def look(page: Page, file: str) -> None:
     page.get_by_role("button", name=file, exact=True).click()
 
 
+def close(page: Page, how: Callable[[], None] | None = None) -> None:
+    """Close a photo's viewer, by its key unless told otherwise, and wait until the page has heard of it."""
+    waiting = page.evaluate_handle(
+        "({ until: new Promise(done => document.querySelector('dialog').addEventListener('close', done)) })"
+    )
+    (how or (lambda: page.keyboard.press("Escape")))()
+    waiting.evaluate("waiting => waiting.until.then(() => true)")
+
+
 def in_viewer(page: Page) -> str:
     """Name of the photo that is shown large; '' for none."""
     name = page.locator("dialog[open] .name")
@@ -495,18 +504,18 @@ def test_a_photo_opens_by_enter_and_closes_by_escape(show: Open) -> None:
     assert in_viewer(page) == expected[6]
     page.keyboard.press("ArrowLeft")
     assert in_viewer(page) == expected[5]
-    page.keyboard.press("Escape")
+    close(page)
     assert in_viewer(page) == ""
     assert has_focus(page) == expected[5]
     page.keyboard.press("Space")
     assert in_viewer(page) == expected[5]
-    page.get_by_role("button", name="close").click()
+    close(page, page.get_by_role("button", name="close").click)
     assert in_viewer(page) == ""
     assert has_focus(page) == expected[5]
     look(page, expected[0])
     page.keyboard.press("ArrowLeft")
     assert in_viewer(page) == expected[0]
-    page.mouse.click(3, 3)  # beside it
+    close(page, lambda: page.mouse.click(3, 3))  # beside it
     assert in_viewer(page) == ""
     look(page, expected[-1])
     page.keyboard.press("ArrowRight")
@@ -562,7 +571,7 @@ def test_brackets_move_the_threshold(show: Open) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("[")
     assert float(slider.input_value()) == pytest.approx(-2 * step)
-    page.keyboard.press("Escape")
+    close(page)
     for _ in range(60):
         page.keyboard.press("]")
     assert not any(shown(page).values())
@@ -631,7 +640,7 @@ def test_answers_by_keys_and_buttons_change_the_tags(show: Open) -> None:
         f: t for f, t in expected.items() if f != file
     }
     # An answer is there whatever the threshold is.
-    page.keyboard.press("Escape")
+    close(page)
     move(page, data_of(page)["lowest"] if data_of(page)["lowest"] else -2)
     assert tag not in shown(page)[file]
 
@@ -687,7 +696,7 @@ def test_the_focus_has_a_place_after_the_last_photo_of_a_filter_is_gone(show: Op
     look(page, files[0])
     page.locator("dialog .label").filter(has_text=re.compile(f"^{label}")).click()
     page.keyboard.press("n")
-    page.keyboard.press("Escape")
+    close(page)
     assert has_focus(page) in files[1:]
 
 
@@ -709,7 +718,7 @@ def test_another_label_can_be_right_and_be_taken_back(show: Open) -> None:
     assert cards(page)[file][-2:] == [f"{others[3]} \u2713", f"{others[7]} \u2713"]
     assert shown(page)[file] == [*expected[file], others[3], others[7]]
     assert add.locator("option").all_text_contents() == [x for x in others if x not in (others[3], others[7])]
-    page.keyboard.press("Escape")
+    close(page)
     number = 1 + sum(others[3] in tags for tags in expected.values())
     choose(page, "show", f"{others[3]} ({number})")
     assert file in cards(page)
@@ -721,7 +730,7 @@ def test_another_label_can_be_right_and_be_taken_back(show: Open) -> None:
     for label in (others[7], others[3]):
         page.get_by_role("button", name=f"{label}: take the answer back", exact=True).click()
     assert add.locator("option").all_text_contents() == others
-    page.keyboard.press("Escape")
+    close(page)
     choose(page, "show", f"all photos ({N_PHOTOS})")
     assert shown(page) == expected
     assert not page.locator("#save").is_visible()
@@ -743,7 +752,7 @@ def test_answers_are_saved_as_calibrate_reads_them(show: Open, tmp_path: Path) -
             name = f"{label}: {'right' if yes else 'wrong'}"
             page.get_by_role("button", name=name, exact=True).click()
             said[file, label] = yes
-        page.keyboard.press("Escape")
+        close(page)
     save = page.locator("#save")
     assert save.text_content() == f"save {len(said)} answers as a file"
     with page.expect_download() as download:
@@ -765,7 +774,7 @@ def test_unsaved_answers_are_not_left_unasked(show: Open) -> None:
     assert asked == ["beforeunload"]
     page.locator(".open").first.click()
     page.keyboard.press("y")
-    page.keyboard.press("Escape")
+    close(page)
     with page.expect_download():
         page.locator("#save").click()
     page.reload()
@@ -885,7 +894,7 @@ def test_the_overlay_lies_on_the_part_that_is_looked_at(show: Open, photos: Path
         assert red == pytest.approx(213, abs=4) and strong == pytest.approx(200, abs=4)
         low_row, low_column = divmod(int(of_label.argmin()), 3)
         assert pixel(page, *at(low_row + 0.5, low_column + 0.5))[3] < 10
-        page.keyboard.press("Escape")
+        close(page)
 
 
 def test_grid_and_overlay_come_and_go(show: Open) -> None:
@@ -981,7 +990,7 @@ def test_names_are_text_and_nothing_runs(show: Open) -> None:
         page.keyboard.press("ArrowDown")
     assert framed(page)[0] == BIRD
     page.keyboard.press("y")
-    page.keyboard.press("Escape")
+    close(page)
     assert f"{BIRD} ({N_PHOTOS})" in options(page, "show")
     choose(page, "show", f"{BIRD} ({N_PHOTOS})")
     again = show(at=page.evaluate("location.hash"))
