@@ -1251,6 +1251,25 @@ def test_another_gallery_whose_name_ends_in_a_number_stays(in_fifteens: Path) ->
     assert (in_fifteens / "trip-2023.html").read_bytes() == before
 
 
+def test_a_page_of_another_gallery_is_not_written_over(
+    in_fifteens: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tags_of("--gallery", "pages/trip-2.html", "--limit", "3")
+    before = (in_fifteens / "trip-2.html").read_bytes()
+    assert run("--gallery", "pages/trip.html") == 2
+    assert "pages/trip-2.html is there and no page of this gallery" in capsys.readouterr().err
+    tags_of("--gallery", "pages/park.html")
+    of_park = (in_fifteens / "park-2.html").read_bytes()
+    assert run("--gallery", "pages/park-2.html") == 2
+    assert "pages/park-2.html is there and no page of this gallery" in capsys.readouterr().err
+    assert (in_fifteens / "park-2.html").read_bytes() == of_park
+    assert {path.name for path in in_fifteens.iterdir()} == {
+        "trip-2.html",
+        *(f"park{n}.html" for n in ("", "-2", "-3")),
+    }
+    assert (in_fifteens / "trip-2.html").read_bytes() == before
+
+
 # Files.
 
 
