@@ -128,8 +128,9 @@ class Scorer:
         slice
             m of the photos.
         ndarray [m, K, N] or None
-            Scores of their K regions, row by row from the top left; None where the model looks at no regions. A
-            photo's score lies, as log-odds, in the middle between the whole photo's and the highest of these.
+            Scores of their K regions, row by row from the top left; None where the model looks at no regions.
+            Against the background a photo's score lies, as log-odds, in the middle between the whole photo's
+            and the highest of these.
 
         Raises
         ------

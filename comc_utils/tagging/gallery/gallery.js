@@ -253,7 +253,11 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
     const there = last.item.isConnected ? last : cards.get(next.find((photo) => shown.includes(photo)) ?? shown.at(-1));
     there?.open.focus();
   };
-  viewer.onclick = (event) => { if (event.target === viewer) viewer.close(); };
+  viewer.onclick = (event) => {
+    const { left, right, top, bottom } = viewer.getBoundingClientRect();
+    const inside = left <= event.clientX && event.clientX <= right && top <= event.clientY && event.clientY <= bottom;
+    if (event.target === viewer && !inside) viewer.close();
+  };
 
   function drawViewer() {
     const photo = seen;
@@ -327,7 +331,7 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
 
   hearKeys(root, (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const typing = event.target.matches("select, input, textarea");
+    const typing = event.target.matches("select, input:not([type=range]), textarea");
     const keys = {};
     if (viewer.open && !typing) {
       const label = seen.tags[at]?.[0];

@@ -97,7 +97,7 @@ def write_gallery(
                 of_page = list(islice(cards, PHOTOS_A_PAGE))
                 text = template.render(
                     generator=_GENERATOR,
-                    begins_at=quote(path.name),
+                    begins_at=quote(os.fsencode(path.name)),
                     title=f"{total:,} photos, {len(tagged.about.names):,} labels",
                     about=_about(tagged),
                     first=f"{number * PHOTOS_A_PAGE + 1:,}",
@@ -142,7 +142,11 @@ def _about(tagged: Tagged) -> list[str]:
 
 def _links(pages: list[Path], number: int) -> list[tuple[str, str]]:
     near = {"first": 0, "previous": number - 1, "next": number + 1, "last": len(pages) - 1}
-    return [(name, quote(pages[i].name)) for name, i in near.items() if 0 <= i < len(pages) and i != number]
+    return [
+        (name, quote(os.fsencode(pages[i].name)))
+        for name, i in near.items()
+        if 0 <= i < len(pages) and i != number
+    ]
 
 
 def _with_links(cards: Iterator[dict[str, Any]], photos: Photos, folder: Path) -> Iterator[dict[str, Any]]:
@@ -168,4 +172,4 @@ def _begins_at(path: Path) -> str | None:
     except OSError:
         return None
     found = re.search(r'name="gallery" content="([^"]*)"', head) if f'"{_GENERATOR}"' in head else None
-    return unquote(found[1]) if found else None
+    return unquote(found[1], errors="surrogateescape") if found else None
