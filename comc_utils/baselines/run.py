@@ -161,7 +161,8 @@ class Trained:
         """
         images, found = self.images(), {}
         for recogniser, fold in zip(self.recognisers, self.folds, strict=True):
-            own = [row for row in rows if row in set(fold)]
+            members = set(fold)
+            own = [row for row in rows if row in members]
             for part, _, regions in recogniser.logits(images[own]) if own else ():
                 if regions is None:
                     raise CoMCError(

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
@@ -84,18 +85,37 @@ def open_image(
         twice ``PIL.Image.MAX_IMAGE_PIXELS`` pixels, or pixels of no known range: floating-point numbers, or
         integers outside 0 to 65535.
     """
-    # Pillow warns of many pixels, of odd EXIF data, of palettes with transparency; it reads them all.
-    with image_errors(f"Image {path}"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with image_errors(f"Image {path}"):
         if os.path.getsize(path) == 0:
             raise ValueError("the file is empty")
         try:
-            opened = Image.open(path)
+            return decode_image(path, exif_rotation=exif_rotation, draft_size=draft_size)
         except UnidentifiedImageError:
             if is_heic(path):
                 raise CoMCError(f"Image {path} does not open: {HEIC_REMEDY}.") from None
             raise
-        with opened as image:
+
+
+def decode_image(
+    source: str | os.PathLike[str] | BinaryIO, *, exif_rotation: bool = False, draft_size: int | None = None
+) -> Image.Image:
+    """Read an image from a file or a stream; what Pillow raises is the caller's to put into words.
+
+    Parameters
+    ----------
+    source : str, PathLike or binary stream
+    exif_rotation, draft_size
+        As `open_image` takes them.
+
+    Returns
+    -------
+    PIL.Image.Image
+        As `open_image` gives it.
+    """
+    # Pillow warns of many pixels, of odd EXIF data, of palettes with transparency; it reads them all.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(source) as image:
             if draft_size is not None:
                 image.draft(None, (draft_size, draft_size))
             return to_rgb(ImageOps.exif_transpose(image) if exif_rotation else image)

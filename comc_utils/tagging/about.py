@@ -10,7 +10,7 @@ from comc_utils import __version__
 from comc_utils.errors import CoMCError
 from comc_utils.tagging.embeddings import Towers
 from comc_utils.tagging.labels import Label
-from comc_utils.tagging.thresholds import Calibration, Threshold
+from comc_utils.tagging.thresholds import SHARES, Calibration, Threshold
 
 FORMAT = 1
 """Of the JSON file; a larger one is a newer version's."""
@@ -64,6 +64,11 @@ class About:
     def names(self) -> tuple[str, ...]:
         """The labels as they are shown."""
         return tuple(label.name for label in self.labels)
+
+    @property
+    def reading(self) -> Calibration:
+        """How log-odds are read as scores: as answers have taught, or as shares."""
+        return self.calibration or SHARES
 
     @property
     def scores_are(self) -> str:

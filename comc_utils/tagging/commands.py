@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from comc_utils.tagging.tagger import Tagger
     from comc_utils.tagging.thresholds import Threshold
 
-_MODEL = "open_clip's name of the CLIP model (default: ViT-B-16-quickgelu, OpenAI's, fetched once: 599 MB)"
+_MODEL = "ViT-B-16-quickgelu, OpenAI's, fetched once: 599 MB"
 
 
 def _photo_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +29,10 @@ def _photo_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="NAME", help=_MODEL)
+def model_arguments(parser: argparse.ArgumentParser, default: str = _MODEL) -> None:
+    """Add the options that choose a CLIP model, with what is said of the default one."""
+    help = f"open_clip's name of the CLIP model (default: {default})"
+    parser.add_argument("--model", metavar="NAME", help=help)
     parser.add_argument("--weights", metavar="TAG|FILE", help="of the model: a tag of open_clip's, or a file")
     parser.add_argument("--tag", help="open_clip's, of weights in a file that does not say how it was trained")
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
@@ -54,7 +55,7 @@ def learn_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder of the tagger")
     _learning_arguments(parser)
-    _model_arguments(parser)
+    model_arguments(parser)
     parser.add_argument(
         "--auto-on", nargs="+", metavar="PHOTOS", help="choose the threshold on these photos, without labels"
     )
@@ -79,7 +80,7 @@ def learn(arguments: argparse.Namespace) -> int:
 def embed_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``embed``."""
     _photo_arguments(parser)
-    _model_arguments(parser)
+    model_arguments(parser)
 
 
 def embed(arguments: argparse.Namespace) -> int:
@@ -120,7 +121,7 @@ def tag_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", type=int, metavar="K", help="at most K tags a photo")
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
     _learning_arguments(parser)
-    _model_arguments(parser)
+    model_arguments(parser)
 
 
 def tag(arguments: argparse.Namespace) -> int:
@@ -169,7 +170,7 @@ def tag(arguments: argparse.Namespace) -> int:
     if arguments.gallery:
         print(_write_gallery(arguments, tagger, found, tagged, least))
     if arguments.sidecars:
-        print(_write_sidecars(arguments, found.photos, [[tag["label"] for tag in of] for of in tags]))
+        print(_write_sidecars(arguments, found.photos, tagged.keywords))
     if not (arguments.to or arguments.gallery or arguments.sidecars):
         for file, of in zip(found.photos.names, tags, strict=True):
             print(
@@ -187,7 +188,7 @@ def find_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-unreadable", action="store_true", help="leave out photos that do not open, and name them"
     )
-    _model_arguments(parser)
+    model_arguments(parser)
 
 
 def find(arguments: argparse.Namespace) -> int:
@@ -201,9 +202,7 @@ def find(arguments: argparse.Namespace) -> int:
     photos = gather_photos(arguments.photos, limit=arguments.limit)
     _tell_of_model(arguments)
     sentence = Label.of(f"sentence = {arguments.sentence}")
-    tagger = Tagger.learn(
-        [sentence], templates=["{}"], **_given(arguments, "model", "weights", "tag", "device")
-    )
+    tagger = Tagger.learn([sentence], templates=["{}"], **given(arguments, "model", "weights", "tag", "device"))
     found = _embed(photos, tagger, arguments)
     _tell_of_photos(found)
     scores = tagger.scores(found)[:, 0]
@@ -241,7 +240,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _given(arguments: argparse.Namespace, *names: str) -> dict[str, object]:
+def given(arguments: argparse.Namespace, *names: str) -> dict[str, object]:
+    """Give the options among these names that were given."""
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 
@@ -251,12 +251,12 @@ def _learn(arguments: argparse.Namespace) -> Tagger:
     from comc_utils.tagging.tagger import Tagger
 
     _tell_of_model(arguments)
-    given = _given(arguments, "model", "weights", "tag", "device", "method", "background", "corpus")
+    chosen = given(arguments, "model", "weights", "tag", "device", "method", "background", "corpus")
     if arguments.sentences is not None:
-        given["n_sentences"] = arguments.sentences
+        chosen["n_sentences"] = arguments.sentences
     if arguments.templates is not None:
-        given["templates"] = read_templates(arguments.templates)
-    tagger = Tagger.learn(arguments.labels, **given, progress=True)
+        chosen["templates"] = read_templates(arguments.templates)
+    tagger = Tagger.learn(arguments.labels, **chosen, progress=True)
     if foreign := in_other_scripts(tagger.about.labels):
         print(
             f"note: {len(foreign):,} labels are in letters that English does not have, {foreign[0]} the first, "
@@ -278,7 +278,7 @@ def _tagger(arguments: argparse.Namespace) -> Tagger:
                 f"--{name} is settled in the tagger {arguments.tagger}; leave it out, or learn another."
             )
     tagger = Tagger.load(arguments.tagger)
-    if of_weights := _given(arguments, "weights", "device", "tag"):
+    if of_weights := given(arguments, "weights", "device", "tag"):
         tagger = tagger.with_weights(**{"weights": None, **of_weights})
     return tagger
 
@@ -300,7 +300,7 @@ def _embed_with(arguments: argparse.Namespace, photos: Photos) -> PhotoEmbedding
     from comc_utils.tagging.library import PhotoLibrary
     from comc_utils.tagging.models import describe_towers, load_towers
 
-    towers = load_towers(**_given(arguments, "model", "weights", "tag", "device"))
+    towers = load_towers(**given(arguments, "model", "weights", "tag", "device"))
     return PhotoLibrary().embed(
         photos,
         describe_towers(towers),
@@ -347,14 +347,13 @@ def _write_gallery(
     tagged: Tagged,
     least: float | str | Threshold | None,
 ) -> str:
-    from comc_utils.tagging.gallery.cards import THUMBNAIL, Shown, thumbnail
+    from comc_utils.tagging.gallery.cards import Shown, thumbnails_of
     from comc_utils.tagging.gallery.pages import write_gallery
 
     if arguments.dry_run:
         return f"Would write the gallery {arguments.gallery}"
-    photos = replace(found.photos, draft_size=2 * THUMBNAIL)
-    small = lambda row: thumbnail(photos[row])  # noqa: E731
-    shown = Shown(tagger, found, photos.names, small, least, arguments.top_k)
+    photos = found.photos
+    shown = Shown(tagger, found, photos.names, thumbnails_of(photos), least, arguments.top_k)
     pages = write_gallery(arguments.gallery, shown, photos, tagged, progress=True)
     return f"Gallery: {arguments.gallery}" + (f" and {len(pages) - 1:,} more pages" if len(pages) > 1 else "")
 

@@ -69,6 +69,11 @@ class Tagged:
             "unreadable": list(self.unreadable),
         }
 
+    @property
+    def keywords(self) -> list[list[str]]:
+        """Of each photo the labels of its tags."""
+        return [[str(tag["label"]) for tag in of] for of in self.tags]
+
     def rows(self) -> list[tuple[str, str, str]]:
         """File, label and score of each tag; of a photo without tags one row with neither."""
         found = []

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import requests
 from PIL import Image, ImageOps
 
-from comc_utils.datasets.image_files import open_image
+from comc_utils.datasets.image_files import decode_image, open_image
 from comc_utils.errors import CoMCError, printable
 from comc_utils.store.rgb import image_errors, to_rgb
 
@@ -88,13 +87,8 @@ def open_content(what: str, content: bytes, draft_size: int | None = None) -> Im
     CoMCError
         It does not open.
     """
-    # Pillow warns of many pixels, of odd EXIF data, of palettes with transparency; it reads them all.
-    with image_errors(what), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(content)) as image:
-            if draft_size is not None:
-                image.draft(None, (draft_size, draft_size))
-            return to_rgb(ImageOps.exif_transpose(image))
+    with image_errors(what):
+        return decode_image(io.BytesIO(content), exif_rotation=True, draft_size=draft_size)
 
 
 def _fetch(address: str) -> bytes:

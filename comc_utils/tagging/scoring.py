@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from comc_utils.baselines import ClipDpt, ZeroShotClip
@@ -23,7 +23,7 @@ from comc_utils.tagging.against import AgainstBackground, twins
 from comc_utils.tagging.embeddings import PhotoEmbeddings
 from comc_utils.tagging.learning import COMC_SCALE
 from comc_utils.tagging.models import check_same
-from comc_utils.tagging.thresholds import SHARES, Threshold, of_photos
+from comc_utils.tagging.thresholds import Threshold, of_photos
 
 Tag = dict[str, str | float]
 
@@ -111,7 +111,7 @@ class Scorer:
         self, odds: Float[np.ndarray, "*batch n"], names: Sequence[str] = ()
     ) -> Float[np.ndarray, "*batch n"]:
         """Turn log-odds into shares, or into probabilities after `Tagger.calibrate`, of labels by name."""
-        return (self.about.calibration or SHARES).probabilities(odds, names)
+        return self.about.reading.probabilities(odds, names)
 
     def where(
         self, images: PhotoEmbeddings | ImageEmbeddings
@@ -203,10 +203,19 @@ class Scorer:
         least = self.least(threshold)
         if top_k is not None and top_k < 1:
             raise CoMCError(f"top_k is {top_k}; give 1 or more tags a photo, or none for all.")
+        return self.sort(scores, scores >= least, top_k)
+
+    def sort(
+        self,
+        scores: Float[np.ndarray, "n n_labels"],
+        is_tag: Bool[np.ndarray, "n n_labels"],
+        top_k: int | None = None,
+    ) -> list[list[Tag]]:
+        """Give what is a tag, for each photo, the highest first and ``top_k`` at most."""
         tagged = []
-        for row in scores:
+        for row, of_row in zip(scores, is_tag, strict=True):
             order = np.argsort(-row, kind="stable")
-            chosen = order[row[order] >= least[order]][:top_k]
+            chosen = order[of_row[order]][:top_k]
             tagged.append([{"label": self.about.names[j], "score": float(row[j])} for j in chosen])
         return tagged
 

@@ -49,7 +49,6 @@ from comc_utils.tagging.saved import load_tagger, save_tagger
 from comc_utils.tagging.scoring import Scorer, Tag
 from comc_utils.tagging.thresholds import (
     OWN_SCORES,
-    SHARES,
     Threshold,
     calibrate,
     places_of_answers,
@@ -400,7 +399,7 @@ class Tagger(ModelHubMixin):
         rows, columns = places_of_answers(answers, files or photos.photos.names, self.labels, name)
         odds, labels = self.scorer.log_odds(photos)[rows, columns], [self.labels[column] for column in columns]
         found = calibrate(odds, labels, np.array(list(answers.values())), name, about.method)
-        least = float(found.probabilities((about.calibration or SHARES).log_odds(self.threshold.value)))
+        least = float(found.probabilities(about.reading.log_odds(self.threshold.value)))
         kept = Threshold(least, f"{self.threshold.origin}; as a probability by {name}")
         return Tagger(replace(about, calibration=found, threshold=kept), self._tensors, lambda: self.towers)
 

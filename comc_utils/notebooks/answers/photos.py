@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from comc_utils.notebooks.answers.words import Metrics, percent
+from comc_utils.notebooks.answers.words import Metrics, listed, percent
 
 _CHANCE = "a region by lot"
 _SMALLER = "smaller"
@@ -43,9 +43,9 @@ def _on_objects(shares: Mapping[str, list[float]]) -> str:
     on_it = min(shares[f"{name}, all"][0] for name in methods) > chance
     verdict = "**A tag comes from where the object is.**" if on_it else "**Tags do not come from the objects.**"
     text = (
-        f"{verdict} The region with a label's highest score overlaps the object for {' and '.join(each)} of the "
+        f"{verdict} The region with a label's highest score overlaps the object for {listed(each)} of the "
         f"labels that scenes show, one drawn by lot for {percent(chance)}; its middle lies on the object's box for "
-        f"{' and '.join(middles)}, by lot {percent(middle_by_chance)}."
+        f"{listed(middles)}, by lot {percent(middle_by_chance)}."
     )
     small, chance = f"{methods[0]}, {_SMALLER}", f"{_CHANCE}, {_SMALLER}"
     text += (
@@ -63,11 +63,11 @@ def _corrections(metrics: Metrics) -> str:
     start = next(iter(by.values()))[0]
     most = max(max(of) for of in by.values())
     ends = {choice: of[max(of)] for choice, of in by.items()}
-    where = " and ".join(f"{percent(end[0])} (chosen {choice})" for choice, end in ends.items())
+    where = listed([f"{percent(end[0])} (chosen {choice})" for choice, end in ends.items()])
     changes = {choice: end[1] - start[1] for choice, end in ends.items()}
     moves = "hardly moves" if max(map(abs, changes.values())) < _NOISE else "moves"
     elsewhere = ", ".join(f"{change:+.1f} ({choice})" for choice, change in changes.items())
-    errors = " and ".join(f"{percent(end[2])} ({choice})" for choice, end in ends.items())
+    errors = listed([f"{percent(end[2])} ({choice})" for choice, end in ends.items()])
     return (
         f"On {metrics['looked through']:,} photos that somebody looks through, {most} answers about tags take F1 "
         f"from {percent(start[0])} to {where}; {_more_worth(metrics['least sure minus random'])}. On all other "

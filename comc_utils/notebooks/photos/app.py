@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from comc_utils.errors import CoMCError
 from comc_utils.store.paths import READ_ONLY_VARIABLE, repository_root
+from comc_utils.tagging.commands import given, model_arguments
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -30,10 +31,7 @@ IDLE_SECONDS, LOOK_SECONDS = 600, 60
 
 def app_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``app``."""
-    parser.add_argument("--model", metavar="NAME", help=f"of CLIP, as open_clip names it (default: {MODEL})")
-    parser.add_argument("--weights", metavar="TAG|FILE", help="of the model: a tag of open_clip's, or a file")
-    parser.add_argument("--tag", help="open_clip's, of weights in a file that does not say how it was trained")
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+    model_arguments(parser, MODEL)
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"(default: {PORT})")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser, only say the address")
 
@@ -54,8 +52,7 @@ def app(arguments: argparse.Namespace) -> int:
 
     notebook = repository_root() / "notebooks" / NOTEBOOK
     _check_port(arguments.port)
-    names = ("model", "weights", "tag", "device")
-    model = {"model": MODEL} | {name: getattr(arguments, name) for name in names if getattr(arguments, name)}
+    model = {"model": MODEL} | given(arguments, "model", "weights", "tag", "device")
     if os.path.isfile(model.get("weights", "")):
         model["weights"] = os.path.abspath(model["weights"])
     print(f"Making {model['model']} ready, which takes a minute or some the first time ...", flush=True)

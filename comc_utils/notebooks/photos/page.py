@@ -70,9 +70,8 @@ class PhotosPage(anywidget.AnyWidget):
         self._may_name_folders = folder
         self._pieces: list[bytes] = []
         self._failed: list[str] = []
-        self._made = (
-            0  # counts what was tagged, so that a late answer is not taken for one about something else
-        )
+        # Counts what was tagged, so that a late answer is not taken for one about something else.
+        self._made = 0
         # One thing after the other, beside the thread that hears the page; CoMC learns beside both.
         self._work, self._learning = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.on_msg(self._hear)

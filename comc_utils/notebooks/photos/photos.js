@@ -5,7 +5,7 @@ const MOST = 200 * 2 ** 20;
 const PATIENCE = 20000; // milliseconds without an answer
 
 function render({ model, el }) {
-  const own = { folder: model.get("folder") };
+  const folders = model.get("folder"); // whether folders of this machine may be named
   const drop = make("div", { className: "drop" });
   const chooser = make("input", { type: "file", multiple: true, accept: "image/*,.heic,.avif" });
   drop.append(make("label", {}, "Drop photos here, or choose them: ", chooser));
@@ -17,18 +17,17 @@ function render({ model, el }) {
   const lost = make("p", { className: "lost", hidden: true });
   lost.setAttribute("role", "alert");
   lost.textContent = "The program does not answer. "
-    + (own.folder ? "If another cell is running, wait for it. If the kernel was restarted, run this cell again" : "If it was stopped, start it again and reload this page")
+    + (folders ? "If another cell is running, wait for it. If the kernel was restarted, run this cell again" : "If it was stopped, start it again and reload this page")
     + ": photos, labels and answers then have to be given once more.";
   const methods = make("p", { className: "methods", hidden: true });
   const tools = make("p", { className: "tools", hidden: true });
   const place = make("div");
   const form = make("div", { className: "form" }, make("div", {}, drop,
-    ...(own.folder ? [make("label", { className: "folder" }, "or a folder of this machine: ", folder)] : [])),
+    ...(folders ? [make("label", { className: "folder" }, "or a folder of this machine: ", folder)] : [])),
     make("label", { className: "words" }, "Labels, a line each or with commas between:", words), go);
-  el.classList.add("comc-photos", "comc-gallery", ...(own.folder ? [] : ["alone"]));
+  el.classList.add("comc-photos", "comc-gallery", ...(folders ? [] : ["alone"]));
   el.append(lost, form, log, methods, tools, place);
 
-  let answers = [];
   const say = (text, kind = "") => {
     const last = log.lastElementChild;
     if (kind === "moving" && last?.className === "moving") last.textContent = text;
@@ -45,7 +44,7 @@ function render({ model, el }) {
     const sum = list.reduce((total, file) => total + file.size, 0);
     if (bytes + sum > MOST) {
       say(`These photos have ${Math.ceil((bytes + sum) / 2 ** 20)} MB together, and 200 MB at most can be dropped; drop fewer, `
-        + (own.folder ? "or name their folder." : "or take the command: python -m comc_utils tag --help."), "error");
+        + (folders ? "or name their folder." : "or take the command: python -m comc_utils tag --help."), "error");
       return;
     }
     for (const [i, file] of list.entries()) {
@@ -81,7 +80,7 @@ function render({ model, el }) {
   const calibrate = tool("Calibrate", "make scores probabilities by your answers: ten or more", () => send({ kind: "calibrate" }));
   tools.append(calibrate, ...[["csv", "Save tags (CSV)"], ["json", "Save tags (JSON)"], ["sidecars", "Save sidecars (XMP)"], ["answers", "Save answers"]]
     .map(([file, text]) => tool(text, "", () => send({ kind: "export", file }))),
-    ...(own.folder ? [tool("Write sidecars beside the photos", "keywords of others stay", () => send({ kind: "write-sidecars" }))] : []));
+    ...(folders ? [tool("Write sidecars beside the photos", "keywords of others stay", () => send({ kind: "write-sidecars" }))] : []));
 
   const NAMES = { "zero-shot": "CLIP's prompts", comc: "CoMC" };
   function showMethods({ methods: known, method, scores }) {
@@ -108,21 +107,16 @@ function render({ model, el }) {
     if (message.kind === "busy") { for (const part of [go, methods, tools, place]) part.inert = part.disabled = message.busy; }
     if (message.kind === "gallery") {
       tools.hidden = false;
-      answers = message.data.answers;
-      const { made } = message; // an answer is about the tags that were there when it was given
+      const { made, data } = message; // an answer is about the tags that were there when it was given
       const tell = (what) => {
         if (what.state) view = { filter: what.state.filter, sort: what.state.sort };
         if (what.answers) send({ kind: "answers", answers: what.answers, made });
         if ("shift" in what) send({ kind: "shift", shift: what.shift, made });
       };
       const known = message.same ? view : {};
-      gallery(place, message.data, tell, { ...known, shift: message.data.shift, answers });
+      gallery(place, data, tell, { ...known, shift: data.shift, answers: data.answers });
     }
-    if (message.kind === "file") {
-      const url = URL.createObjectURL(new Blob([buffers[0]]));
-      make("a", { href: url, download: message.name }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 10000);
-    }
+    if (message.kind === "file") download(message.name, buffers[0]);
   });
   return () => { clearInterval(pulse); for (const root of [el, place]) listening.get(root)?.abort(); };
 }

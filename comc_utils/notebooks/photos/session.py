@@ -13,9 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from comc_utils.clip import ImageEmbeddings
 from comc_utils.datasets.image_files import name_some
@@ -23,13 +22,13 @@ from comc_utils.errors import CoMCError, printable
 from comc_utils.notebooks.photos.uploads import Uploads
 from comc_utils.tagging.embeddings import PhotoEmbeddings
 from comc_utils.tagging.exports import Tagged, write_tags
-from comc_utils.tagging.gallery.cards import Shown, thumbnail
+from comc_utils.tagging.gallery.cards import Shown, thumbnails_of
 from comc_utils.tagging.labels import Label, as_labels
 from comc_utils.tagging.photos import Photos, gather_photos
 from comc_utils.tagging.scoring import Tag
 from comc_utils.tagging.sidecars import write_sidecars
 from comc_utils.tagging.tagger import Tagger
-from comc_utils.tagging.thresholds import SHARES, Threshold
+from comc_utils.tagging.thresholds import Threshold
 
 MOST_SHOWN = 300
 """Photos in a page at once; exports hold all."""
@@ -50,8 +49,6 @@ class Session:
     say : callable
         Is told in words what happens.
     uploads : Uploads
-    folder : str
-        Of photos on this machine, in place of those that were dropped; '' for these.
     taggers : dict of str to Tagger
         By method, as far as learned.
     method : str
@@ -65,7 +62,6 @@ class Session:
     model: Mapping[str, str]
     say: Callable[[str], None]
     uploads: Uploads = field(default_factory=Uploads)
-    folder: str = ""
     taggers: dict[str, Tagger] = field(default_factory=dict)
     method: str = "zero-shot"
     answers: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -156,10 +152,7 @@ class Session:
 
     def shown(self) -> dict[str, Any]:
         """Give what the gallery draws: the first photos, their tags by the method that is chosen."""
-        small = self.uploads.thumbnail
-        if self._of_folder:
-            photos = self._of_folder.photos
-            small = lambda row: thumbnail(photos[row])  # noqa: E731
+        small = thumbnails_of(self._of_folder.photos) if self._of_folder else self.uploads.thumbnail
         shown = Shown(self.tagger, self._images, self.names, small)
         data = shown.gallery_data(list(islice(shown.cards(), MOST_SHOWN)))
         if len(self.names) > MOST_SHOWN:
@@ -180,9 +173,8 @@ class Session:
 
         A threshold that was moved by hand stays where it is among the scores.
         """
-        before = self.tagger.about.calibration or SHARES
         learned = self.tagger.calibrate(self._images, self.answers, ANSWERS, self.names)
-        self.shift *= learned.about.calibration.slope / before.slope
+        self.shift *= learned.about.reading.slope / self.tagger.about.reading.slope
         self.taggers[self.method] = learned
 
     def tags(self) -> list[list[Tag]]:
@@ -193,21 +185,13 @@ class Session:
         row_of = {name: row for row, name in enumerate(self.names)}
         for (file, label), said in self.answers.items():
             is_tag[row_of[file], tagger.labels.index(label)] = said
-        return [
-            [
-                {"label": tagger.labels[j], "score": float(row[j])}
-                for j in np.argsort(-row, kind="stable")
-                if tags[j]
-            ]
-            for row, tags in zip(scores, is_tag, strict=True)
-        ]
+        return tagger.scorer.sort(scores, is_tag)
 
     def _threshold(self) -> Threshold:
         own = self.tagger.threshold
         if not self.shift:
             return own
-        odds = float(np.log(own.value / (1 - own.value))) + self.shift
-        return Threshold(float(expit(odds)), "moved by hand")
+        return Threshold(float(expit(logit(own.value) + self.shift)), "moved by hand")
 
     def export(self, kind: str) -> tuple[str, bytes]:
         """Make a file to be saved.
@@ -227,17 +211,17 @@ class Session:
             rows = [[file, label, int(said)] for (file, label), said in self.answers.items()]
             table = pd.DataFrame(rows, columns=["file", "label", "answer"])
             return "answers.csv", table.to_csv(index=False, lineterminator="\n").encode()
-        tags = self.tags()
+        tagged = self._tagged()
         with tempfile.TemporaryDirectory() as folder:
             if kind != "sidecars":
                 path = Path(folder) / f"tags.{kind}"
-                write_tags(self._tagged(tags), path)
+                write_tags(tagged, path)
                 return path.name, path.read_bytes()
             packed = io.BytesIO()
             paths = tuple(os.path.join(folder, name) for name in self._names_in_archive())
             for path in paths:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
-            write_sidecars(Photos(paths, (folder,) * len(paths)), _labels(tags), names="full")
+            write_sidecars(Photos(paths, (folder,) * len(paths)), tagged.keywords, names="full")
             with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
                 for path in sorted(Path(folder).rglob("*.xmp")):
                     archive.write(path, path.relative_to(folder))
@@ -255,16 +239,12 @@ class Session:
         """Write sidecars beside the photos of the folder, and say what became of them."""
         if self._of_folder is None:
             raise CoMCError("Photos that were dropped have no folder here; save the sidecars as a file.")
-        return str(write_sidecars(self._of_folder.photos, _labels(self.tags())))
+        return str(write_sidecars(self._of_folder.photos, self._tagged().keywords))
 
-    def _tagged(self, tags: list[list[Tag]]) -> Tagged:
+    def _tagged(self) -> Tagged:
         threshold = self._threshold()
         choice = f"scores from {threshold} on ({threshold.origin})"
         if self.answers:
             choice += f", and {len(self.answers):,} answers given by hand"
         unreadable = self._of_folder.unreadable if self._of_folder else ()
-        return Tagged(tuple(self.names), tags, self.tagger.about, choice, unreadable)
-
-
-def _labels(tags: Sequence[Sequence[Tag]]) -> list[list[str]]:
-    return [[str(tag["label"]) for tag in of] for of in tags]
+        return Tagged(tuple(self.names), self.tags(), self.tagger.about, choice, unreadable)

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from comc_utils.clip import ImageEmbeddings
 from comc_utils.clip.image import seen_part
 from comc_utils.evaluation.where import grid_side
 from comc_utils.tagging.embeddings import PhotoEmbeddings
+from comc_utils.tagging.photos import Photos
 from comc_utils.tagging.tagger import Tagger
 from comc_utils.tagging.thresholds import Threshold
 from comc_utils.tagging.where import NO_REGIONS
@@ -80,14 +81,13 @@ class Shown:
             right, bottom of what the model looks at, in shares), ``tags`` (number of a label and its score,
             the highest first), ``rest`` (how near one that is left out comes to its threshold, or None), and,
             of a model that looks at regions, ``regions`` (numbers of 16 bits in base64, K a tag) between
-            ``low`` and ``high``. Scores are log-odds, or the method's own.
+            ``low`` and ``high``, of which ``side`` stand in a row. Scores are log-odds, or the method's own.
 
         Raises
         ------
         CoMCError
             A photo does not open.
         """
-        scores, least = self._scores, self._least
         for rows, regions in self.tagger.scorer.where(self.images):
             for start in range(rows.start, rows.stop, _AT_ONCE):
                 part = range(start, min(start + _AT_ONCE, rows.stop))
@@ -102,7 +102,7 @@ class Shown:
                         "width": size[0],
                         "height": size[1],
                         "seen": [round(edge / size[i % 2], 5) for i, edge in enumerate(seen)],
-                        **self._tags(scores[row], least, of_regions),
+                        **self._tags(self._scores[row], of_regions),
                     }
 
     @cached_property
@@ -117,11 +117,9 @@ class Shown:
         return np.where(none, self._scores.min() - 1e-3, least)
 
     def _tags(
-        self,
-        scores: Float[np.ndarray, " n_labels"],
-        least: Float[np.ndarray, " n_labels"],
-        regions: Float[np.ndarray, "k n_labels"] | None,
+        self, scores: Float[np.ndarray, " n_labels"], regions: Float[np.ndarray, "k n_labels"] | None
     ) -> dict[str, Any]:
+        least = self._least
         order = np.argsort(-scores, kind="stable")
         is_shown = (scores >= least)[order]
         is_shown[:MOST_TAGS] = True
@@ -135,6 +133,7 @@ class Shown:
             low, high = float(of_tags.min()), float(of_tags.max())
             steps = np.round(_STEPS * (of_tags - low) / max(high - low, 1e-9)).astype("<u2")
             told |= {"regions": base64.b64encode(steps.tobytes()).decode(), "low": low, "high": high}
+            told["side"] = grid_side(len(regions))
         return told
 
     def gallery_data(self, cards: list[dict[str, Any]]) -> dict[str, Any]:
@@ -151,11 +150,10 @@ class Shown:
             To be written as JSON. The slider goes from ``lowest`` to ``highest``, added to each label's
             threshold: never so low that a score would count that was left out.
         """
-        base = self._least
+        base, towers = self._least, self.tagger.about.towers
         over = [score - base[label] for card in cards for label, score in card["tags"]]
         left_out = [card["rest"] for card in cards if card["rest"] is not None]
         lowest = min(0.0, max(left_out) + 1e-4 if left_out else min(over, default=0.0))
-        n_regions = next((_n_regions(card) for card in cards if card.get("regions")), 0)
         return {
             "labels": list(self.tagger.labels),
             "least": list(map(float, base)),
@@ -163,14 +161,15 @@ class Shown:
             "topK": self.top_k,
             "lowest": lowest,
             "highest": max([0.0, *over]) + 0.05,
-            "side": grid_side(n_regions) if n_regions else 0,
-            "noRegions": "" if n_regions else NO_REGIONS.format(self.tagger.about.towers.model),
+            "noRegions": "" if towers.regions else NO_REGIONS.format(towers.model),
             "photos": cards,
         }
 
 
-def _n_regions(card: dict[str, Any]) -> int:
-    return len(base64.b64decode(card["regions"])) // 2 // len(card["tags"])
+def thumbnails_of(photos: Photos) -> Callable[[int], Thumbnail]:
+    """Give what makes the `thumbnail` of each of the photos, of a JPEG from no more pixels than it needs."""
+    drafts = replace(photos, draft_size=2 * THUMBNAIL)
+    return lambda row: thumbnail(drafts[row])
 
 
 def thumbnail(photo: Image.Image) -> Thumbnail:

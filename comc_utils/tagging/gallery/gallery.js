@@ -17,6 +17,13 @@ function make(tag, made = {}, ...children) {
   return element;
 }
 
+/** Save a file where the browser saves files. */
+function download(name, content) {
+  const url = URL.createObjectURL(new Blob([content]));
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
 function written(value, data) {
   if (!data.logit) return value.toFixed(2);
   const share = 1 / (1 + Math.exp(-value));
@@ -24,11 +31,11 @@ function written(value, data) {
 }
 
 /** Scores of a photo's regions for its tag number `at`, row by row; null without regions. */
-function regionsOf(photo, at, data) {
+function regionsOf(photo, at) {
   if (!photo.regions) return null;
   const bytes = Uint8Array.from(atob(photo.regions), (c) => c.charCodeAt(0));
   const steps = new DataView(bytes.buffer);
-  const n = data.side ** 2;
+  const n = photo.side ** 2;
   const scale = (photo.high - photo.low) / 65535;
   return Array.from({ length: n }, (_, i) => photo.low + steps.getUint16(2 * (at * n + i), true) * scale);
 }
@@ -46,24 +53,24 @@ function between(values, side, x, y) {
 /** Lay regions' scores over a photo: colour for high ones, a frame around the highest, dark where none is. */
 function drawOverlay(canvas, photo, values, data, { overlay, grid }) {
   const { width, height } = canvas;
+  const { side } = photo;
   const pen = canvas.getContext("2d");
-  pen.clearRect(0, 0, width, height);
   const [left, top, right, bottom] = photo.seen.map((share, i) => Math.round(share * (i % 2 ? height : width)));
   pen.fillStyle = "rgba(0, 0, 0, 0.55)";
   pen.fillRect(0, 0, width, height);
-  pen.clearRect(left, top, right - left, bottom - top);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const heat = new ImageData(Math.max(right - left, 1), Math.max(bottom - top, 1));
   for (let y = 0, i = 0; overlay && y < heat.height; y++) {
     for (let x = 0; x < heat.width; x++, i += 4) {
-      const value = between(values, data.side, (x + 0.5) / heat.width, (y + 0.5) / heat.height);
+      const value = between(values, side, (x + 0.5) / heat.width, (y + 0.5) / heat.height);
       const share = high > low ? (value - low) / (high - low) : 0;
-      heat.data.set([...HEAT, 200 * share ** 1.5], i);
+      [heat.data[i], heat.data[i + 1], heat.data[i + 2]] = HEAT;
+      heat.data[i + 3] = 200 * share ** 1.5;
     }
   }
   pen.putImageData(heat, left, top);
-  const cell = [(right - left) / data.side, (bottom - top) / data.side];
-  const frame = (i) => [left + (i % data.side) * cell[0], top + Math.floor(i / data.side) * cell[1], ...cell];
+  const cell = [(right - left) / side, (bottom - top) / side];
+  const frame = (i) => [left + (i % side) * cell[0], top + Math.floor(i / side) * cell[1], ...cell];
   pen.font = `${Math.max(10, cell[0] / 6)}px sans-serif`;
   pen.textAlign = "center";
   for (let i = 0; grid && i < values.length; i++) {
@@ -110,19 +117,22 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
   const state = { shift: 0, filter: "", sort: "order", grid: false, overlay: true, ...given };
   const answers = new Map(before);
   const { photos, labels } = data;
-  const key = (photo, label) => `${photos.indexOf(photo)} ${label}`;
+  const within = (shift) => Math.min(data.highest, Math.max(data.lowest, shift));
+  state.shift = within(state.shift);
+  const rowOf = new Map(photos.map((photo, row) => [photo, row]));
+  const key = (photo, label) => `${rowOf.get(photo)} ${label}`;
   const isTag = (photo, [label, score]) => answers.get(key(photo, label)) ?? score >= data.least[label] + state.shift;
   const tagsOf = (photo) => {
     const own = photo.tags.filter((tag) => isTag(photo, tag));
     const kept = data.topK ? own.filter((t, i) => i < data.topK || answers.get(key(photo, t[0]))) : own;
-    const added = [...answers].filter(([k, yes]) => yes && +k.split(" ")[0] === photos.indexOf(photo));
+    const added = [...answers].filter(([k, yes]) => yes && +k.split(" ")[0] === rowOf.get(photo));
     const known = new Set(photo.tags.map(([label]) => label));
     return [...kept, ...added.map(([k]) => [+k.split(" ")[1], null]).filter(([label]) => !known.has(label))];
   };
-  const unsure = (photo) => {
-    const open = photo.tags.filter(([label]) => !answers.has(key(photo, label)));
-    return Math.min(Infinity, ...open.map(([label, score]) => Math.abs(score - data.least[label] - state.shift)));
-  };
+  // How near a tag that nobody has answered about is to being none, or the other way round.
+  const near = (photo, [label, score]) =>
+    (answers.has(key(photo, label)) ? Infinity : Math.abs(score - data.least[label] - state.shift));
+  const unsure = (photo) => Math.min(...photo.tags.map((tag) => near(photo, tag)));
 
   const slider = make("input", { type: "range", min: data.lowest, max: data.highest, step: "any", value: state.shift });
   const value = make("output");
@@ -144,11 +154,12 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
   const ORDERS = {
     order: ["as they come", () => 0],
     score: ["highest score first", (a, b) => scoreOf(b) - scoreOf(a)],
-    number: ["most tags first", (a, b) => tagsOf(b).length - tagsOf(a).length],
+    number: ["most tags first", (a, b) => tags.get(b).length - tags.get(a).length],
     unsure: ["least sure first", (a, b) => unsure(a) - unsure(b)],
     name: ["by name", (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)],
   };
   for (const [name, [text]] of Object.entries(ORDERS)) sort.append(make("option", { value: name }, text));
+  if (!Object.hasOwn(ORDERS, state.sort)) state.sort = "order";
   sort.value = state.sort;
 
   function scoreOf(photo) {
@@ -171,16 +182,17 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
     return make("li", { className: answer === undefined ? "" : "answered" }, text + mark);
   }
 
+  let tags; // of each photo, now
   let shown = [];
   let order = null; // while a photo is looked at, answers do not change which one is next
   function redraw() {
     const number = new Array(labels.length).fill(0);
     let none = 0, all = 0;
-    for (const photo of photos) {
-      const tags = tagsOf(photo);
-      none += !tags.length;
-      all += tags.length;
-      for (const [label] of tags) number[label]++;
+    tags = new Map(photos.map((photo) => [photo, tagsOf(photo)]));
+    for (const own of tags.values()) {
+      none += !own.length;
+      all += own.length;
+      for (const [label] of own) number[label]++;
     }
     const options = [["", `all photos (${photos.length})`], ["none", `no tag (${none})`]];
     const known = labels.map((_, i) => i).filter((i) => number[i] || String(i) === state.filter)
@@ -189,13 +201,13 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
     filter.replaceChildren(...options.map(([v, text]) => make("option", { value: v }, text)));
     filter.value = state.filter;
     shown = order ?? photos.filter((photo) => {
-      const tags = tagsOf(photo);
-      if (state.filter === "none") return !tags.length;
-      return state.filter === "" || tags.some(([label]) => label === +state.filter);
+      const own = tags.get(photo);
+      if (state.filter === "none") return !own.length;
+      return state.filter === "" || own.some(([label]) => label === +state.filter);
     }).sort(ORDERS[state.sort][1]);
     for (const photo of shown) {
-      const tags = tagsOf(photo);
-      cards.get(photo).tags.replaceChildren(...(tags.length ? tags.map((tag) => chip(photo, tag)) : [make("li", { className: "none" }, "none of the labels")]));
+      const chips = tags.get(photo).map((tag) => chip(photo, tag));
+      cards.get(photo).tags.replaceChildren(...(chips.length ? chips : [make("li", { className: "none" }, "none of the labels")]));
     }
     const items = shown.map((photo) => cards.get(photo).item);
     if (items.length !== list.children.length || items.some((item, i) => item !== list.children[i])) {
@@ -239,8 +251,7 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
     order = shown;
     at = Math.max(0, photo.tags.findIndex(([l]) => l === label));
     if (label === undefined && state.sort === "unsure") {
-      const far = ([l, score]) => (answers.has(key(photo, l)) ? Infinity : Math.abs(score - data.least[l] - state.shift));
-      at = photo.tags.reduce((best, tag, i) => (far(tag) < far(photo.tags[best]) ? i : best), 0);
+      at = photo.tags.reduce((best, tag, i) => (near(photo, tag) < near(photo, photo.tags[best]) ? i : best), 0);
     }
     drawViewer();
     if (!viewer.open) viewer.showModal();
@@ -265,7 +276,7 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
     const canvas = make("canvas");
     const stage = make("div", { className: "stage" }, picture, canvas);
     const caption = make("p", { className: "where" });
-    const values = photo.tags.length ? regionsOf(photo, at, data) : null;
+    const values = photo.tags.length ? regionsOf(photo, at) : null;
     if (values && (state.overlay || state.grid)) {
       const scale = 768 / Math.max(photo.width, photo.height);
       canvas.width = Math.round(photo.width * scale);
@@ -274,7 +285,7 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
       const highest = Math.max(...values);
       const where = values.indexOf(highest);
       caption.textContent = `${labels[photo.tags[at][0]]}: the framed region scores ${written(highest, data)} by itself `
-        + `(row ${Math.floor(where / data.side) + 1}, column ${(where % data.side) + 1} of ${data.side})`
+        + `(row ${Math.floor(where / photo.side) + 1}, column ${(where % photo.side) + 1} of ${photo.side})`
         + (photo.seen.join() === "0,0,1,1" ? "" : "; dark: not looked at");
     } else caption.textContent = values ? "" : data.noRegions;
     const rows = photo.tags.map(([label, score], i) => {
@@ -291,7 +302,7 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
       return make("li", { className: isTag(photo, [label, score]) ? "tag" : "" }, choose, button("\u2713", "right", true), button("\u2717", "wrong", false));
     });
     const own = new Set(photo.tags.map(([label]) => label));
-    const added = tagsOf(photo).filter(([label]) => !own.has(label));
+    const added = tags.get(photo).filter(([label]) => !own.has(label));
     for (const [label] of added) {
       const back = make("button", { type: "button", textContent: "\u2713", title: "take the answer back", onclick: () => { say(photo, label, undefined); drawViewer(); } });
       back.setAttribute("aria-pressed", true);
@@ -314,7 +325,7 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
     const links = photo.href ? [make("a", { href: photo.href, target: "_blank", rel: "noopener" }, "open the file")] : [];
     const side = make("div", { className: "side" },
       make("p", { className: "name" }, photo.name),
-      make("p", { className: "buttons" }, ...(data.side ? [toggle("overlay", "overlay"), toggle("grid", "grid")] : []), ...links),
+      make("p", { className: "buttons" }, ...(values ? [toggle("overlay", "overlay"), toggle("grid", "grid")] : []), ...links),
       make("ul", { className: "labels" }, ...rows), ...(rest.length ? [add] : []));
     const focused = [...viewer.querySelectorAll("button, select")].indexOf(document.activeElement);
     viewer.replaceChildren(close, make("div", { className: "large" }, stage, caption), side);
@@ -352,7 +363,7 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
     }
     if (!typing) {
       const width = (data.highest - data.lowest) / 50;
-      const move = (by) => () => { change({ shift: Math.min(data.highest, Math.max(data.lowest, state.shift + by)) }); if (viewer.open) drawViewer(); };
+      const move = (by) => () => { change({ shift: within(state.shift + by) }); if (viewer.open) drawViewer(); };
       Object.assign(keys, { "[": move(-width), "]": move(width) });
     }
     if (keys[event.key]) {
@@ -361,5 +372,5 @@ export function gallery(root, data, tell = () => {}, { alone = false, answers: b
     }
   }, alone);
   redraw();
-  return { answers, state, redraw };
+  return { answers, state };
 }

@@ -4,10 +4,10 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const save = document.getElementById("save");
 const asked = new URLSearchParams(location.hash.slice(1));
 const given = {};
-if (Number.isFinite(parseFloat(asked.get("shift")))) given.shift = Math.min(data.highest, Math.max(data.lowest, parseFloat(asked.get("shift"))));
+if (Number.isFinite(parseFloat(asked.get("shift")))) given.shift = parseFloat(asked.get("shift"));
 if (asked.get("show") === "no tag") given.filter = "none";
 else if (data.labels.includes(asked.get("label"))) given.filter = String(data.labels.indexOf(asked.get("label")));
-if (["order", "score", "number", "unsure", "name"].includes(asked.get("sort"))) given.sort = asked.get("sort");
+if (asked.has("sort")) given.sort = asked.get("sort");
 let unsaved = false;
 
 function keep({ shift, filter, sort }) {
@@ -34,9 +34,7 @@ save.onclick = () => {
     const [photo, label] = key.split(" ").map(Number);
     return [cell(data.photos[photo].name), cell(data.labels[label]), yes ? 1 : 0].join(",");
   });
-  const url = URL.createObjectURL(new Blob([`file,label,answer\n${rows.join("\n")}\n`], { type: "text/csv" }));
-  Object.assign(document.createElement("a"), { href: url, download: "answers.csv" }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
+  download("answers.csv", `file,label,answer\n${rows.join("\n")}\n`);
   unsaved = false;
 };
 window.addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });

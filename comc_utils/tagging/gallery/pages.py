@@ -26,7 +26,6 @@ from comc_utils.tagging.photos import Photos
 
 PHOTOS_A_PAGE = 300
 """Some 5 MB."""
-_HERE = Path(__file__).parent
 _GENERATOR = "comc-notebooks gallery"
 _ENDINGS = (".html", ".htm")
 
@@ -77,19 +76,14 @@ def write_gallery(
     CoMCError
         A photo does not open, or a page cannot be written.
     """
-    check_gallery(path)
     total = len(photos)
     n_pages = -(-total // PHOTOS_A_PAGE)
     pages = [path, *(path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(2, n_pages + 1))]
     for page in pages:
         check_gallery(page, path)
     cards = _with_links(shown.cards(), photos, path.absolute().parent)
-    template = Environment(autoescape=True).from_string((_HERE / "page.html.jinja").read_text(encoding="utf-8"))
-    script = (
-        "\n"
-        + (_HERE / "gallery.js").read_text(encoding="utf-8")
-        + (_HERE / "page.js").read_text(encoding="utf-8")
-    )
+    template = Environment(autoescape=True).from_string(_read("page.html.jinja"))
+    css, script = _read("gallery.css"), f"\n{_read('gallery.js')}{_read('page.js')}"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     try:
         with tqdm(total=total, desc="gallery", unit="photo", disable=not progress) as bar:
@@ -104,7 +98,7 @@ def write_gallery(
                     last=f"{number * PHOTOS_A_PAGE + len(of_page):,}",
                     total=f"{total:,}",
                     links=_links(pages, number),
-                    css=(_HERE / "gallery.css").read_text(encoding="utf-8"),
+                    css=css,
                     script_hash=f"sha256-{digest}",
                     script=script,
                     data=as_json(shown.gallery_data(of_page)),
@@ -125,6 +119,10 @@ def as_json(value: Any) -> str:
     """Write JSON that can stand in a page: nothing in it ends the element or begins another."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _read(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def _about(tagged: Tagged) -> list[str]:
