@@ -24,7 +24,9 @@ def messages() -> Iterator[tuple[str, str]]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
         for node in sorted(calls, key=lambda call: call.lineno):
-            if ast.unparse(node.func) in {"CoMCError", "NotebookError"} and (text := _text(node.args[0])):
+            if ast.unparse(node.func) in {"CoMCError", "ImageError", "NotebookError"} and (
+                text := _text(node.args[0])
+            ):
                 yield path.relative_to(ROOT / "comc_utils").as_posix(), text
 
 

@@ -21,11 +21,14 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import interpolate, normalize
 
-from comc_utils.clip import load_clip
+from comc_utils.clip import ImageEmbeddings, load_clip
 from comc_utils.clip.image import MOST_STRETCHED, make_transforms
 from comc_utils.clip.reading import read_batches
 from comc_utils.clip.vit import is_plain
 from comc_utils.errors import CoMCError
+from comc_utils.miniworld import load_miniworld
+from comc_utils.sources.backbones import load_backbone
+from comc_utils.store.rgb import ImageError
 
 import open_clip  # isort: skip (after the encoders, which make torchvision importable)
 
@@ -979,3 +982,47 @@ def test_torchvision_ops_are_declared_only_where_they_are_missing():
         "assert torchvision.extension._has_ops() or torch.ops.torchvision.nms\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
+class OpenedOneByOne:
+    """Photos some of which do not open."""
+
+    def __init__(self, images, faulty):
+        self.images, self.faulty = images, faulty
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        if index in self.faulty:
+            raise ImageError(f"Image {index} does not open.", "damaged")
+        return self.images[index]
+
+
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=needs_fork)])
+def test_what_does_not_open_is_told_and_left_out(vit, images, num_workers):
+    many = [images[i % len(images)] for i in range(11)]
+    told = {}
+    given = {"batch_size": 3, "local": False, "num_workers": num_workers}
+    photos = OpenedOneByOne(many, {0, 4, 6, 7, 8, 10})  # the third batch has none that opens
+    found = list(vit.encode_in_batches(photos, faulty=told.__setitem__, fill=True, **given))
+    assert {index: error.kind for index, error in told.items()} == dict.fromkeys((0, 4, 6, 7, 8, 10), "damaged")
+    assert [len(batch) for batch in found] == [2, 2, 1]
+    expected = vit.encode_images([many[i] for i in (1, 2, 3, 5, 9)], local=False)
+    torch.testing.assert_close(ImageEmbeddings.concatenate(found).global_, expected.global_, atol=1e-6, rtol=0)
+    with pytest.raises(CoMCError, match="Image 0 does not open"):
+        list(vit.encode_in_batches(photos, **given))
+
+
+def test_a_filled_batch_gives_the_same_bits_however_many_images_there_are():
+    clip = load_backbone("miniworld-RN-small")
+    world = load_miniworld("test", 40)
+
+    def embed(n, **given):
+        batches = clip.encode_in_batches(world.subset(range(n)), batch_size=32, num_workers=0, **given)
+        return ImageEmbeddings.concatenate(list(batches))
+
+    whole, few = embed(40, fill=True), embed(33, fill=True)
+    assert len(few) == 33
+    assert torch.equal(few.local, whole.local[:33])
+    assert torch.equal(few.with_position, whole.with_position[:33])

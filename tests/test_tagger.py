@@ -453,3 +453,11 @@ def test_thresholds_are_bound_to_their_labels(tmp_path: Path) -> None:
         read_thresholds(tmp_path / "nothing.csv", LABELS)
     with pytest.raises(CoMCError, match="are for other labels, 'cat'"):
         learn().about.with_threshold(Threshold(0.1, "elsewhere", {"cat": 0.2}))
+
+
+def test_a_score_is_the_same_to_the_bit_whichever_photos_are_scored_with_it() -> None:
+    tagger = learn()
+    embedded = tagger.towers.clip.encode_images([scene(i) for i in range(70)])
+    whole = tagger.scores(embedded)
+    for rows in (slice(0, 1), slice(3, 10), slice(20, 53)):
+        assert np.array_equal(tagger.scores(embedded[rows]), whole[rows])

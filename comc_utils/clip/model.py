@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from open_clip.model import get_model_preprocess_cfg
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transform import PreprocessCfg
@@ -364,30 +364,67 @@ class Clip:
         local: bool = True,
         resize: Literal["crop", "plain"] = "crop",
         num_workers: int | None = None,
+        fill: bool = False,
+        faulty: Callable[[int, CoMCError], None] | None = None,
     ) -> Iterator[ImageEmbeddings]:
         """Embed images batch by batch, for those who keep each at once: otherwise as `encode_images`.
+
+        Parameters
+        ----------
+        images, batch_size, local, resize, num_workers
+            See `encode_images`.
+        fill : bool
+            Fill the last batch up with black images, which are not given out. Libraries choose their kernels by
+            the size of a batch: so filled, an embedding is the same, bit for bit, however many images there
+            are.
+        faulty : callable, optional
+            Told of each image that does not open, by its index and what is wrong, before the batch that it
+            would be in. It is left out there. Without it such an image is an error.
 
         Yields
         ------
         ImageEmbeddings
-            Of ``batch_size`` images, the last of those that are left, in order.
+            Of ``batch_size`` images, the last of those that are left, in order; never of none.
 
         Raises
         ------
         CoMCError
             As `encode_images`, when the first batch is asked for or at the batch that it is about.
         """
-        if len(images) == 0:
+        n = len(images)
+        if n == 0:
             raise CoMCError("There are no images to embed; give at least one.")
         crop, scale = make_transforms(self.model, resize)
         tower = self.make_tower(self.model, local)
         has_norms = self.projected_positions is not None
+        left_out: set[int] = set()
+
+        def leave_out(index: int, error: CoMCError) -> None:
+            left_out.add(index)
+            faulty(index, error)
+
+        reading = {"batch_size": batch_size, "num_workers": num_workers}
         with read_batches(
-            images, crop, batch_size=batch_size, num_workers=num_workers, pin_memory=self.device.type == "cuda"
+            images,
+            crop,
+            **reading,
+            pin_memory=self.device.type == "cuda",
+            faulty=None if faulty is None else leave_out,
         ) as batches:
-            for parts in embed_batches(tower, scale, batches, self.device, half=self.half):
+            filled = (_fill(batch, batch_size) for batch in batches) if fill else batches
+            embedded = embed_batches(tower, scale, filled, self.device, half=self.half)
+            for start, parts in zip(range(0, n, batch_size), embedded, strict=True):
+                kept = [i for i in range(min(batch_size, n - start)) if start + i not in left_out]
+                if len(kept) < len(parts[0]):
+                    parts = [None if part is None else part[kept] for part in parts]
                 with_position, without, regions, norms = parts
-                yield ImageEmbeddings(without, regions, with_position, norms if has_norms else None)
+                if kept:
+                    yield ImageEmbeddings(without, regions, with_position, norms if has_norms else None)
+
+
+def _fill(batch: UInt8[Tensor, "n height width 3"], size: int) -> UInt8[Tensor, "size height width 3"]:
+    missing = size - len(batch)
+    return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])]) if missing else batch
 
 
 def _check_texts(texts: Sequence[str]) -> None:

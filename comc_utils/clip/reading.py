@@ -21,6 +21,7 @@ from comc_utils.errors import CoMCError
 
 _MAX_WORKERS = 16
 """By default: each of them keeps two batches in shared memory."""
+_BLACK = Image.new("RGB", (64, 64))
 _MIN_IMAGES = 100
 """Fewer are read in this process by default: in the time that starting others takes."""
 
@@ -33,6 +34,7 @@ def read_batches(
     batch_size: int,
     num_workers: int | None,
     pin_memory: bool,
+    faulty: Callable[[int, CoMCError], None] | None = None,
 ) -> Iterator[Iterator[UInt8[Tensor, "n height width 3"]]]:
     """Read a sequence of images in batches, in order, while the caller works on earlier ones.
 
@@ -48,6 +50,9 @@ def read_batches(
         See `Clip.encode_images`.
     pin_memory : bool
         Whether batches are copied to memory that a GPU reads from directly.
+    faulty : callable, optional
+        Told of each image that does not open, by its index and what is wrong, before its batch is given; a
+        black one takes its place there. Without it such an image is an error.
 
     Yields
     ------
@@ -79,7 +84,7 @@ def read_batches(
             )
         )
     try:
-        yield map(_raise_error, batches)
+        yield _pixels(batches, batch_size, faulty)
     except (RuntimeError, EOFError, ConnectionError) as error:
         # The loader says it of a process that it waits for; where a finished batch was being fetched from the
         # process, its end shows as a broken connection.
@@ -107,23 +112,31 @@ class _Crops(Dataset):
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, index: int) -> Tensor | CoMCError:
+    def __getitem__(self, index: int) -> tuple[Tensor, CoMCError | None]:
         try:
-            return self._crop(open_rgb(self._images, index))
+            return self._crop(open_rgb(self._images, index)), None
         # Handed over as a value: raised in a worker it would arrive wrapped in the worker's traceback.
         except CoMCError as error:
-            return error
+            return self._crop(_BLACK), error
 
 
-def _stack(crops: list[Tensor | CoMCError]) -> Tensor | CoMCError:
-    errors = (crop for crop in crops if isinstance(crop, CoMCError))
-    return next(errors, None) or torch.stack(crops)
+def _stack(read: list[tuple[Tensor, CoMCError | None]]) -> tuple[Tensor, dict[int, CoMCError]]:
+    """Pixels, and by place what does not open."""
+    errors = {place: error for place, (_, error) in enumerate(read) if error is not None}
+    return torch.stack([pixels for pixels, _ in read]), errors
 
 
-def _raise_error(batch: Tensor | CoMCError) -> Tensor:
-    if isinstance(batch, CoMCError):
-        raise batch
-    return batch
+def _pixels(
+    batches: Iterator[tuple[Tensor, dict[int, CoMCError]]],
+    batch_size: int,
+    faulty: Callable[[int, CoMCError], None] | None,
+) -> Iterator[Tensor]:
+    for number, (pixels, errors) in enumerate(batches):
+        for place, error in errors.items():
+            if faulty is None:
+                raise error
+            faulty(number * batch_size + place, error)
+        yield pixels
 
 
 def _count_workers(images: Sequence[Image.Image], batch_size: int, num_workers: int | None) -> int:

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from comc_utils.errors import CoMCError, printable
-from comc_utils.store.rgb import HEIC_REMEDY, image_errors, is_heic, to_rgb
+from comc_utils.store.rgb import IMAGE_REMEDY, ImageError, heic_error, image_errors, is_heic, to_rgb
 
 N_NAMED = 5
 """Missing files, ids or classes that a message or a description names."""
@@ -87,12 +87,14 @@ def open_image(
     """
     with image_errors(f"Image {path}"):
         if os.path.getsize(path) == 0:
-            raise ValueError("the file is empty")
+            raise ImageError(
+                f"Image {printable(os.fspath(path))} does not open: the file is empty. {IMAGE_REMEDY}", "empty"
+            )
         try:
             return decode_image(path, exif_rotation=exif_rotation, draft_size=draft_size)
         except UnidentifiedImageError:
             if is_heic(path):
-                raise CoMCError(f"Image {path} does not open: {HEIC_REMEDY}.") from None
+                raise heic_error(f"Image {path}") from None
             raise
 
 

@@ -226,6 +226,11 @@ def _told(path: str) -> Iterator[None]:
         ) from None
 
 
+def is_photo_name(name: str) -> bool:
+    """Whether a name ends, in any case, as those of photos do; raw files of cameras are none."""
+    return os.path.splitext(name)[1].lower() in _endings() - RAW_ENDINGS
+
+
 @cache
 def _endings() -> frozenset[str]:
     Image.init()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -30,7 +31,25 @@ HEIC_REMEDY = (
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _MAX_16_BIT = 65535
-_REMEDY = "Replace the file, or leave the image out of the data set."
+_TOO_MANY = "too many pixels"
+_OF_SYSTEM = {errno.ENOENT: "missing", errno.ENOTDIR: "missing", errno.EACCES: "may not be read"}
+IMAGE_REMEDY = "Replace the file, or leave the image out of the data set."
+
+
+class ImageError(CoMCError):
+    """An image that does not open.
+
+    Parameters
+    ----------
+    message : str
+    kind : str
+        In few words what is wrong with it: "missing", "may not be read", "not readable", "empty", "no image",
+        "damaged", "too many pixels", "HEIC without the extra". Images are counted by it.
+    """
+
+    def __init__(self, message: str = "", kind: str = "damaged") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -82,8 +101,17 @@ def is_heic(path: str | os.PathLike[str]) -> bool:
         The file cannot be read.
     """
     with open(path, "rb") as file:
-        head = file.read(12)
+        return begins_as_heic(file.read(12))
+
+
+def begins_as_heic(head: bytes) -> bool:
+    """Tell by the first 12 bytes of a file, or more, whether it holds a photo in HEIC."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
+
+
+def heic_error(what: str) -> ImageError:
+    """Make the error of a photo in HEIC that does not open because the extra is not there."""
+    return ImageError(f"{what} does not open: {HEIC_REMEDY}.", "HEIC without the extra")
 
 
 @contextmanager
@@ -97,8 +125,8 @@ def image_errors(what: str) -> Iterator[None]:
 
     Raises
     ------
-    CoMCError
-        In place of Pillow's own exceptions. One that comes from inside is passed on as it is.
+    ImageError
+        In place of Pillow's own exceptions. A `CoMCError` that comes from inside is passed on as it is.
     """
     what = printable(what)
     try:
@@ -106,20 +134,26 @@ def image_errors(what: str) -> Iterator[None]:
     except CoMCError:
         raise
     except Image.DecompressionBombError:
-        raise CoMCError(
+        raise ImageError(
             f"{what} does not open: it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit "
             "against files that fill the memory. Scale it down, leave it out of the data set, or in Python "
-            "raise PIL.Image.MAX_IMAGE_PIXELS."
+            "raise PIL.Image.MAX_IMAGE_PIXELS.",
+            _TOO_MANY,
         ) from None
     except MemoryError:
-        raise CoMCError(
+        raise ImageError(
             f"{what} does not open: the memory does not suffice for its pixels. Scale it down, or leave it out "
-            "of the data set."
+            "of the data set.",
+            _TOO_MANY,
         ) from None
     except UnidentifiedImageError:
-        raise CoMCError(f"{what} does not open: its content is no image of a known format. {_REMEDY}") from None
+        raise ImageError(
+            f"{what} does not open: its content is no image of a known format. {IMAGE_REMEDY}", "no image"
+        ) from None
     except OSError as error:
-        raise CoMCError(f"{what} does not open: {error.strerror or error}. {_REMEDY}") from None
+        # What Pillow itself says is wrong has no number of the system's.
+        kind = "damaged" if error.errno is None else _OF_SYSTEM.get(error.errno, "not readable")
+        raise ImageError(f"{what} does not open: {error.strerror or error}. {IMAGE_REMEDY}", kind) from None
     # What the decoders let through on damaged files.
     except (SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error) as error:
-        raise CoMCError(f"{what} does not open: {error}. {_REMEDY}") from error
+        raise ImageError(f"{what} does not open: {error}. {IMAGE_REMEDY}", "damaged") from error

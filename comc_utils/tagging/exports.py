@@ -81,6 +81,11 @@ class Tagged:
             found += [(file, tag["label"], score_text(tag["score"])) for tag in tags] or [(file, "", "")]
         return found
 
+    def frame(self) -> pd.DataFrame:
+        """The same as a table, whose scores are numbers: NaN of a photo without tags."""
+        frame = pd.DataFrame(self.rows(), columns=list(COLUMNS))
+        return frame.assign(score=pd.to_numeric(frame["score"]))
+
     def summary(self) -> str:
         """Say in some lines what came out."""
         n, n_tags = len(self.files), sum(map(len, self.tags))
@@ -151,10 +156,8 @@ def write_tags(tagged: Tagged, path: Path) -> None:
             csv.writer(table, lineterminator="\n").writerows([COLUMNS, *tagged.rows()])
             _write_text(path, table.getvalue())
         else:
-            frame = pd.DataFrame(tagged.rows(), columns=list(COLUMNS))
-            frame["score"] = pd.to_numeric(frame["score"])
             with atomic_path(path) as temporary:
-                frame.to_parquet(temporary, index=False)
+                tagged.frame().to_parquet(temporary, index=False)
     except OSError as error:
         raise CoMCError(
             f"{path} cannot be written ({error.strerror}); free some space, or choose another --to."

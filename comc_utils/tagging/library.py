@@ -35,6 +35,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL, content TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS files_by_content ON files (content);
 CREATE TABLE IF NOT EXISTS rows (
     towers TEXT, content TEXT, part TEXT NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (towers, content)
 ) WITHOUT ROWID;
@@ -43,6 +44,8 @@ CREATE TABLE IF NOT EXISTS unreadable (towers TEXT, content TEXT, PRIMARY KEY (t
 """
 
 
+_FILE = "SELECT size, modified, content FROM files WHERE path = ?"
+_ASKED_AT_ONCE = 500
 _UNREADABLE = "SELECT content FROM unreadable WHERE towers = ?"
 
 
@@ -82,12 +85,6 @@ class PhotoLibrary:
             A file cannot be read, or the library's folder cannot be written.
         """
         with self._open() as index:
-            known = {
-                path: row for path, *row in index.execute("SELECT path, size, modified, content FROM files")
-            }
-            places: dict[str, list[bytes]] = {}
-            for path, (_, _, content) in known.items():
-                places.setdefault(content, []).append(path)
             contents, seen, counts = [], [], {"new": 0, "changed": 0, "moved": 0}
             paths = [os.fsencode(os.path.abspath(path)) for path in photos.paths]
             for name, path in zip(
@@ -95,8 +92,8 @@ class PhotoLibrary:
             ):
                 with _naming(name):
                     status = os.stat(name)
-                    before = known.get(path)
-                    if before and before[:2] == [status.st_size, status.st_mtime_ns]:
+                    before = index.execute(_FILE, (path,)).fetchone()
+                    if before and before[:2] == (status.st_size, status.st_mtime_ns):
                         contents.append(before[2])
                         continue
                     content = sha256_of(name)
@@ -105,12 +102,13 @@ class PhotoLibrary:
                 if before:
                     counts["changed"] += before[2] != content
                 else:
-                    gone = any(not os.path.lexists(other) for other in places.get(content, ()))
+                    others = index.execute("SELECT path FROM files WHERE content = ?", (content,))
+                    gone = any(not os.path.lexists(other) for (other,) in others)
                     counts["moved" if gone else "new"] += 1
                 if len(seen) == 1000:  # a stop keeps what was looked at
                     _write_files(index, seen)
             _write_files(index, seen)
-            deleted = self._forget_deleted(index, photos.folders, known, set(paths))
+            deleted = _forget_deleted(index, photos.folders, set(paths))
         return contents, Changes(**counts, deleted=max(0, deleted - counts["moved"]))
 
     def embed(
@@ -145,7 +143,7 @@ class PhotoLibrary:
         """
         contents, changes = self.look_at(photos, progress=progress)
         with self._open() as index:
-            there = self._there(index, towers)
+            there = self._there(index, towers, contents)
             bad = {c for (c,) in index.execute(_UNREADABLE, (towers.fingerprint,))}
             first = {content: row for row, content in reversed(list(enumerate(contents)))}
             missing = [
@@ -157,7 +155,7 @@ class PhotoLibrary:
             waiting = [row for row in missing if contents[row] not in bad] + again
             if waiting:
                 self._embed(index, photos, contents, waiting, towers, clip(), skip_unreadable, progress)
-                there = self._there(index, towers)
+                there = self._there(index, towers, contents)
         kept = [row for row, content in enumerate(contents) if content in there]
         left_out = [name for name, content in zip(photos.names, contents, strict=True) if content not in there]
         if left_out and not skip_unreadable:
@@ -196,10 +194,12 @@ class PhotoLibrary:
         with tqdm(total=len(waiting), desc="photos", unit="photo", disable=not progress) as bar:
             while waiting:
                 drafts = replace(photos.subset(waiting), draft_size=towers.draft_size)
-                on_gpu = clip.device.type == "cuda"
-                at_once = BATCH if on_gpu else min(BATCH, max(1, BATCH * 112**2 // towers.image_size**2))
                 batches = clip.encode_in_batches(
-                    drafts, batch_size=at_once, local=towers.regions, resize=towers.resize
+                    drafts,
+                    batch_size=photos_at_once(clip, towers),
+                    local=towers.regions,
+                    resize=towers.resize,
+                    fill=True,
                 )
                 try:
                     with closing(batches):
@@ -240,14 +240,12 @@ class PhotoLibrary:
             with _naming(path):
                 status = os.stat(path)
             key = os.fsencode(os.path.abspath(path))
-            row = index.execute("SELECT size, modified, content FROM files WHERE path = ?", (key,)).fetchone()
+            row = index.execute(_FILE, (key,)).fetchone()
             if row != (status.st_size, status.st_mtime_ns, content):
                 raise CoMCError(
                     f"Photo {printable(path)} changed while it was read; run the same command again."
                 )
-        tensors = {name: tensor for name, tensor in vars(part).items() if tensor is not None}
-        if part.local is not None and 4 * part.local[0].numel() > FULL_PRECISION_BYTES:
-            tensors["local"] = part.local.half()
+        tensors = {name: tensor for name, tensor in vars(as_kept(part)).items() if tensor is not None}
         name = hash_texts(contents)
         self.cache.get(_key(towers, name), lambda: tensors)
         index.executemany(
@@ -256,15 +254,24 @@ class PhotoLibrary:
         )
         index.commit()
 
-    def _there(self, index: sqlite3.Connection, towers: Towers) -> dict[str, tuple[str, int]]:
-        """Part and row of each photo by its content; parts whose file is gone do not count."""
-        rows = index.execute(
-            "SELECT content, part, row FROM rows WHERE towers = ?", (towers.fingerprint,)
-        ).fetchall()
-        gone = {
-            part for part in {part for _, part, _ in rows} if not self.cache.path(_key(towers, part)).exists()
-        }
-        return {content: (part, row) for content, part, row in rows if part not in gone}
+    def _there(
+        self, index: sqlite3.Connection, towers: Towers, contents: Sequence[str]
+    ) -> dict[str, tuple[str, int]]:
+        """Part and row of these photos by their content; parts whose file is gone do not count."""
+        found: dict[str, tuple[str, int]] = {}
+        parts: dict[str, bool] = {}  # whether its file is there
+        # Only these are asked for: the index may know of many more.
+        distinct = list(dict.fromkeys(contents))
+        for first in range(0, len(distinct), _ASKED_AT_ONCE):
+            some = distinct[first : first + _ASKED_AT_ONCE]
+            places = ", ".join("?" * len(some))
+            query = f"SELECT content, part, row FROM rows WHERE towers = ? AND content IN ({places})"
+            for content, part, row in index.execute(query, (towers.fingerprint, *some)):
+                if part not in parts:
+                    parts[part] = self.cache.path(_key(towers, part)).exists()
+                if parts[part]:
+                    found[content] = (part, row)
+        return found
 
     def _part(self, towers: Towers, part: str) -> dict[str, Tensor]:
         """Read a part; one that is damaged is forgotten, so that the next run embeds its photos again."""
@@ -277,15 +284,6 @@ class PhotoLibrary:
             )
 
         return self.cache.get(_key(towers, part), forget)
-
-    def _forget_deleted(
-        self, index: sqlite3.Connection, folders: Sequence[str], known: Iterable[bytes], there: set[bytes]
-    ) -> int:
-        below = tuple(os.fsencode(os.path.join(os.path.abspath(folder), "")) for folder in folders)
-        gone = [(path,) for path in known if below and path.startswith(below) and path not in there]
-        index.executemany("DELETE FROM files WHERE path = ?", gone)
-        index.commit()
-        return len(gone)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -302,6 +300,18 @@ class PhotoLibrary:
                 "folder with the environment variable COMC_CACHE_DIR; if it is damaged, delete it: photos are "
                 "then embedded anew."
             ) from None
+
+
+def photos_at_once(clip: Clip, towers: Towers) -> int:
+    """How many photos a batch has."""
+    on_gpu = clip.device.type == "cuda"
+    return BATCH if on_gpu else min(BATCH, max(1, BATCH * 112**2 // towers.image_size**2))
+
+
+def as_kept(part: ImageEmbeddings) -> ImageEmbeddings:
+    """Round local embeddings as they are kept, where they are many: see `FULL_PRECISION_BYTES`."""
+    large = part.local is not None and 4 * part.local[0].numel() > FULL_PRECISION_BYTES
+    return replace(part, local=part.local.half()) if large else part
 
 
 def _in_parts(batches: Iterable[ImageEmbeddings]) -> Iterator[ImageEmbeddings]:
@@ -323,6 +333,18 @@ def _write_files(index: sqlite3.Connection, seen: list[tuple[bytes, int, int, st
     index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", seen)
     index.commit()
     seen.clear()
+
+
+def _forget_deleted(index: sqlite3.Connection, folders: Sequence[str], there: set[bytes]) -> int:
+    gone = set()
+    for folder in folders:
+        below = os.fsencode(os.path.join(os.path.abspath(folder), ""))
+        after = below[:-1] + bytes([below[-1] + 1])  # what begins with neither is not asked for
+        known = index.execute("SELECT path FROM files WHERE path >= ? AND path < ?", (below, after))
+        gone |= {row for row in known if row[0] not in there}
+    index.executemany("DELETE FROM files WHERE path = ?", gone)
+    index.commit()
+    return len(gone)
 
 
 def _opens(photos: Photos, row: int) -> bool:

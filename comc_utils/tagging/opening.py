@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import requests
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from comc_utils.datasets.image_files import decode_image, open_image
 from comc_utils.errors import CoMCError, printable
-from comc_utils.store.rgb import image_errors, to_rgb
+from comc_utils.store.rgb import begins_as_heic, heic_error, image_errors, to_rgb
 
 MOST_BYTES = 50 * 2**20
 """Of a photo that is fetched."""
@@ -88,7 +88,12 @@ def open_content(what: str, content: bytes, draft_size: int | None = None) -> Im
         It does not open.
     """
     with image_errors(what):
-        return decode_image(io.BytesIO(content), exif_rotation=True, draft_size=draft_size)
+        try:
+            return decode_image(io.BytesIO(content), exif_rotation=True, draft_size=draft_size)
+        except UnidentifiedImageError:
+            if begins_as_heic(content):
+                raise heic_error(what) from None
+            raise
 
 
 def _fetch(address: str) -> bytes:

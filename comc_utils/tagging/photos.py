@@ -88,7 +88,7 @@ def gather_photos(
     if limit is not None and limit < 1:
         raise CoMCError(f"The limit is {limit} photos; give 1 or more, or none for all.")
     inputs = [given] if isinstance(given, str | os.PathLike) else list(given)
-    of_list = _read_list(Path(listed)) if listed is not None else []
+    of_list = read_list(Path(listed)) if listed is not None else []
     inputs += of_list
     if not inputs:
         raise CoMCError(
@@ -139,7 +139,8 @@ def without_sidecars(found: FoundPhotos) -> dict[str, tuple[str, ...]]:
     return {kind: names for kind, names in (found.passed_over | {NO_PHOTO: strange}).items() if names}
 
 
-def _read_list(path: Path) -> list[str]:
+def read_list(path: Path) -> list[str]:
+    """Read the lines of a list of photos; a `CoMCError` where it cannot be read or is not in UTF-8."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
