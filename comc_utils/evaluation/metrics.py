@@ -11,7 +11,7 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt
 from numpy.typing import ArrayLike
 
 from comc_utils.errors import CoMCError
@@ -347,11 +347,15 @@ def _average_precision(scores: np.ndarray, labels: np.ndarray, kept: np.ndarray 
     return float((hits / retrieved).mean())
 
 
-def _weighted_ap(ranked: _RankedClass, weights: Float[np.ndarray, "r n"]) -> Float[np.ndarray, " r"]:
+def _weighted_ap(ranked: _RankedClass, weights: UInt[np.ndarray, "n r"]) -> Float[np.ndarray, " r"]:
     # An image of weight w counts as w images of one score; sorting once serves every resample.
-    by_rank = weights[:, ranked.order]
-    positive_weights = by_rank[:, ranked.positives]
-    retrieved = by_rank.cumsum(axis=1)[:, ranked.last_of_tie]
+    positive_weights = weights[ranked.order[ranked.positives]].T.astype(np.float64)
+    # How many are retrieved matters at the ends of ties with a positive alone, so that between them images are
+    # summed up, small integers of all resamples side by side.
+    ends, end_of = np.unique(ranked.last_of_tie, return_inverse=True)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    between = np.add.reduceat(weights[ranked.order[: ends[-1] + 1]], starts, axis=0, dtype=np.int32)
+    retrieved = between.cumsum(axis=0)[end_of].T
     hits = positive_weights.cumsum(axis=1)[:, ranked.last_positive_of_tie]
     precision = hits / np.maximum(retrieved, 1)  # nothing retrieved: the positive itself has weight 0
     total = positive_weights.sum(axis=1)
@@ -367,14 +371,15 @@ def _mean_ap(ranked: list[_RankedClass], weights: np.ndarray) -> np.ndarray:
     return np.where(n_present > 0, sums / np.maximum(n_present, 1), np.nan)
 
 
-def _resample_counts(n: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
+def _resample_counts(n: int, n_resamples: int, seed: int) -> Iterator[UInt[np.ndarray, "n r"]]:
     if n_resamples < 2:
         raise CoMCError(f"n_resamples is {n_resamples}; an interval needs 2 or more (1000 is usual).")
     rng = np.random.default_rng(seed)
     for start in range(0, n_resamples, _RESAMPLES_AT_ONCE):
         rows = min(_RESAMPLES_AT_ONCE, n_resamples - start)
         draws = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        yield np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+        counts = np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n)
+        yield np.ascontiguousarray(counts.T.astype(np.min_scalar_type(counts.max())))
 
 
 def _check(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

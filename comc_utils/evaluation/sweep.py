@@ -47,17 +47,17 @@ def map_along_alpha(
     CoMC (ICML 2024), eq. 6 to 12, Figure 3.
     """
     rows, finals = [], {}
-    for alpha, scores in _scores(components, alphas):
+    for alpha, scores in zip(alphas, along_alpha(components, alphas), strict=True):
         rows += [(alpha, kind, map_percent(values, labels)) for kind, values in _kinds(scores).items()]
         if alpha in keep:
             finals[alpha] = scores.final.numpy()
     return pd.DataFrame(rows, columns=["alpha", "score", "mAP"]), finals
 
 
-def _scores(components: ScoreComponents, alphas: Sequence[float]) -> Iterator[tuple[float, Scores]]:
+def along_alpha(components: ScoreComponents, alphas: Sequence[float]) -> Iterator[Scores]:
+    """Score images at many values of alpha, a few in memory at a time: otherwise `ScoreComponents.sweep`."""
     for first in range(0, len(alphas), _AT_ONCE):
-        some = alphas[first : first + _AT_ONCE]
-        yield from zip(some, components.sweep(some), strict=True)
+        yield from components.sweep(alphas[first : first + _AT_ONCE])
 
 
 def _kinds(scores: Scores) -> dict[str, Float[np.ndarray, "n n_labels"]]:

@@ -23,6 +23,7 @@ from comc_utils.errors import CoMCError
 from comc_utils.method.classifier import LinearClassifier
 from comc_utils.method.logits import SlicedEmbeddings, logits_of_chunks
 from comc_utils.method.mapping import check_alpha
+from comc_utils.store.large import empty
 
 _CACHED_NUMBERS = 2**17
 """Logits of a chunk in a sweep: three arrays of these, 1.5 MB, fit into most processors' second-level cache."""
@@ -217,7 +218,7 @@ def score_components(
     Returns
     -------
     ScoreComponents
-        Logits of n images: 2 n (K + 1) N numbers.
+        Logits of n images: 2 n (K + 1) N numbers; a gigabyte of them and more in a file, see `store.large`.
 
     Raises
     ------
@@ -235,7 +236,8 @@ def score_components(
     shapes = [tuple(image_global.shape)[:1]] * 2
     if image_local is not None:
         shapes += [tuple(image_local.shape)[:2]] * 2
-    whole = [classifier.weight.new_empty(*shape, len(classifier.weight)) for shape in shapes]
+    w = classifier.weight
+    whole = [empty((*shape, len(w)), w.dtype, w.device) for shape in shapes]
     for rows, logits in chunks:
         for target, part in zip(whole, logits, strict=True):
             target[rows] = part
