@@ -56,7 +56,7 @@ smoke-notebooks: .venv/ready
 constraints: .venv/ready
 	$(PYTHON) -m pip install --quiet uv
 	sed -i '/^[^#]/d' constraints.txt
-	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --extra test --extra app --extra local-llm --extra openvino \
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --extra test --extra app --extra local-llm --extra openvino --extra ray \
 	    --no-header --no-annotate pyproject.toml >> constraints.txt
 
 # Stamped at the end, so that an interrupted installation is taken up again.

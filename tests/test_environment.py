@@ -20,7 +20,7 @@ except ImportError:  # Python 3.10
 REPOSITORY = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 # Where conda-forge calls a package something else than PyPI does.
-PYPI_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+PYPI_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "ray-data": "ray"}
 
 Dependencies = dict[str, SpecifierSet]
 

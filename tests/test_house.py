@@ -34,7 +34,7 @@ MOST_FILES, MOST_FOLDERS, MOST_LINES_A_FILE = 8, 11, 450
 # 10,000 for the house as it was rebuilt; since then what stood in notebooks, answers, more that is checked,
 # scores that can be compared, what is chosen without labels, all systems of Table 2, a tagger, and pages to
 # look at its tags and correct them.
-MOST_CODE = 18_100
+MOST_CODE = 19_200
 DATA_FILES = {"miniworld/drawings.py"}
 NOT_CODE = (
     tokenize.COMMENT,

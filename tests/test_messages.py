@@ -25,8 +25,8 @@ TREES = {
     path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted((ROOT / "comc_utils").rglob("*.py"))
 }
-OF_OTHER_PROGRAMS = {"--name-only", "pad"}
-"""An option of git's, and a parameter of matplotlib's."""
+OF_OTHER_PROGRAMS = {"--head", "--name-only", "pad"}
+"""Options of Ray's and git's, and a parameter of matplotlib's."""
 
 
 @cache

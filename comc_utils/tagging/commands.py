@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comc_utils.errors import CoMCError
+from comc_utils.tagging.engine.commands import check_engine, engine_arguments, run_engine
 
 if TYPE_CHECKING:
     from comc_utils.tagging.embeddings import PhotoEmbeddings
+    from comc_utils.tagging.engine.work import Job
     from comc_utils.tagging.exports import Tagged
     from comc_utils.tagging.photos import Photos
     from comc_utils.tagging.tagger import Tagger
@@ -80,11 +82,17 @@ def learn(arguments: argparse.Namespace) -> int:
 def embed_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``embed``."""
     _photo_arguments(parser)
+    parser.add_argument("--to", type=Path, metavar="DIR", help="with --engine: folder of the embeddings")
     model_arguments(parser)
+    engine_arguments(parser, ("global", "regions", "regions-int8"), "regions, where the model looks at them")
 
 
 def embed(arguments: argparse.Namespace) -> int:
     """Embed the photos that are not embedded yet."""
+    if check_engine(arguments):
+        return run_engine(arguments, lambda: _embedding(arguments))
+    if arguments.to is not None:
+        raise CoMCError("--to is for work in shards (--engine); without it embeddings go to the user's cache.")
     photos = _gathered(arguments)
     _tell_of_model(arguments)
     found = _embed_with(arguments, photos)
@@ -122,10 +130,13 @@ def tag_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
     _learning_arguments(parser)
     model_arguments(parser)
+    engine_arguments(parser, ("tags", "scores"), "tags; scores: of every label, in half precision")
 
 
 def tag(arguments: argparse.Namespace) -> int:
     """Tag photos."""
+    if check_engine(arguments):
+        return run_engine(arguments, lambda: _tagging(arguments))
     photos = _gathered(arguments)
     if arguments.prefix and arguments.sidecars != "xmp":
         raise CoMCError("--prefix is for keywords in XMP sidecars; say --sidecars xmp, or leave it out.")
@@ -137,14 +148,11 @@ def tag(arguments: argparse.Namespace) -> int:
                 raise CoMCError(f"--remove writes no tags; leave --{name} out.")
         print(_write_sidecars(arguments, photos, [()] * len(photos)))
         return 0
-    import numpy as np  # after what can be said or done without
-
-    from comc_utils.store.atomic import make_writable
+    from comc_utils.store.atomic import make_writable  # after what can be said or done without
     from comc_utils.tagging.exports import Tagged, check_ending, write_tags
     from comc_utils.tagging.gallery.pages import check_gallery
 
-    if not (arguments.labels or arguments.tagger):
-        raise CoMCError("Say which tags: --labels FILE, or --tagger DIR for one that learn has written.")
+    _need_labels(arguments)
     if arguments.to:
         check_ending(arguments.to)
     if arguments.gallery:
@@ -152,14 +160,10 @@ def tag(arguments: argparse.Namespace) -> int:
     for name in ("to", "gallery"):
         if getattr(arguments, name) and not arguments.dry_run:
             make_writable(getattr(arguments, name).absolute().parent, f"--{name}")
-    tagger = _tagger(arguments)
-    least, choice = _threshold(arguments.threshold, tagger)
-    # What is wrong with the choice is said before photos are embedded for hours.
-    tagger.scorer.choose(np.empty((0, len(tagger.labels))), least, arguments.top_k)
+    tagger, least, choice = _tagger_and_choice(arguments)
     found = _embed(photos, tagger, arguments)
     _tell_of_photos(found)
     tags = tagger.tag(found, threshold=least, top_k=arguments.top_k)
-    choice += f", {arguments.top_k} a photo at most" if arguments.top_k else ""
     tagged = Tagged(found.photos.names, tags, tagger.about, choice, found.unreadable)
     print(tagged.summary())
     if arguments.to and not arguments.dry_run:
@@ -281,6 +285,63 @@ def _tagger(arguments: argparse.Namespace) -> Tagger:
     if of_weights := given(arguments, "weights", "device", "tag"):
         tagger = tagger.with_weights(**{"weights": None, **of_weights})
     return tagger
+
+
+def _need_labels(arguments: argparse.Namespace) -> None:
+    if not (arguments.labels or arguments.tagger):
+        raise CoMCError("Say which tags: --labels FILE, or --tagger DIR for one that learn has written.")
+
+
+def _tagger_and_choice(arguments: argparse.Namespace) -> tuple[Tagger, float | str | Threshold | None, str]:
+    """The tagger, from what score a label is a tag, and how tags are chosen, in words."""
+    import numpy as np
+
+    tagger = _tagger(arguments)
+    least, choice = _threshold(arguments.threshold, tagger)
+    # What is wrong with the choice is said before photos are embedded for hours.
+    tagger.scorer.choose(np.empty((0, len(tagger.labels))), least, arguments.top_k)
+    return tagger, least, choice + (f", {arguments.top_k} a photo at most" if arguments.top_k else "")
+
+
+def _tagging(arguments: argparse.Namespace) -> Job:
+    """What ``tag --engine`` does to each shard."""
+    from comc_utils.tagging.engine.work import Job
+
+    _need_labels(arguments)
+    if arguments.prefix:
+        raise CoMCError(
+            "--prefix is for keywords in XMP sidecars, which --engine does not write; leave it out."
+        )
+    tagger, least, choice = _tagger_and_choice(arguments)
+    return Job(
+        arguments.to.absolute(),
+        arguments.keep or "tags",
+        tagger.about.towers,
+        tagger.load_towers,
+        tagger.about,
+        tagger.scorer.tensors,
+        least,
+        arguments.top_k,
+        choice,
+    )
+
+
+def _embedding(arguments: argparse.Namespace) -> Job:
+    """What ``embed --engine`` does to each shard."""
+    from functools import partial
+
+    from comc_utils.tagging.engine.work import Job
+    from comc_utils.tagging.models import describe_towers, load_towers
+
+    _tell_of_model(arguments)
+    load = partial(load_towers, **given(arguments, "model", "weights", "tag", "device"))
+    towers = describe_towers(load())
+    keep = arguments.keep or ("regions" if towers.regions else "global")
+    if keep != "global" and not towers.regions:
+        raise CoMCError(
+            f"--keep {keep}: {towers.model} looks at whole photos alone here; keep global, or leave it out."
+        )
+    return Job(arguments.to.absolute(), keep, towers, load)
 
 
 def _gathered(arguments: argparse.Namespace) -> Photos:

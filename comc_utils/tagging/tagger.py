@@ -80,7 +80,7 @@ class Tagger(ModelHubMixin):
         self.about = about
         self._tensors = dict(tensors)
         self.scorer = Scorer(about, self._tensors)
-        self._load_towers = towers
+        self.load_towers = towers or partial(load_again, about.towers.model, about.weights)
         self._others: tuple[tuple[Label, ...], Tagger] | None = None
 
     @classmethod
@@ -208,8 +208,7 @@ class Tagger(ModelHubMixin):
     @cached_property
     def towers(self) -> CachedClip:
         """The CLIP model, loaded now; a `CoMCError` where it is not the one that was learned with."""
-        load = self._load_towers or partial(load_again, self.about.towers.model, self.about.weights)
-        towers = load()
+        towers = self.load_towers()
         check_same(describe_towers(towers), self.about.towers, "The model is that")
         return towers
 
