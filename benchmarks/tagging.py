@@ -126,8 +126,8 @@ def _against_pipeline() -> tuple[Callable, Callable]:
     return _in_new_library(_tagger(_vit(), "ViT-B-32-quickgelu"), paths), theirs
 
 
-def _copies(paths: list[Path], n: int) -> Path:
-    """As many files of different content: bytes after the end of an image change no pixel."""
+def copies_of(paths: list[Path], n: int) -> Path:
+    """Write as many files of different content: bytes after the end of an image change no pixel."""
     place = Path(_folder.name) / f"{n}"
     if not place.exists():
         place.mkdir()
@@ -144,7 +144,7 @@ def _again(load: Callable[[], Clip], name: str) -> Callable:
     def prepare() -> tuple[Callable, Callable]:
         clip, few = load(), photo_files()
         library = PhotoLibrary(Path(_folder.name) / name)
-        folder = _copies(few, N_AGAIN)
+        folder = copies_of(few, N_AGAIN)
         tagger = _tagger(clip, name)
         library.embed(gather_photos(folder), tagger.about.towers, lambda: clip)
 
@@ -157,7 +157,8 @@ def _again(load: Callable[[], Clip], name: str) -> Callable:
     return prepare
 
 
-def _scenes() -> list[Path]:
+def scenes() -> list[Path]:
+    """Write 500 drawn scenes to files."""
     place = Path(_folder.name) / "scenes"
     if not place.exists():
         place.mkdir()
@@ -169,7 +170,7 @@ def _scenes() -> list[Path]:
 
 def _many() -> tuple[Callable, Callable]:
     tagger = _tagger(load_backbone("miniworld-RN-small"), "miniworld-RN-small")
-    many, few = (sorted(_copies(_scenes(), n).iterdir()) for n in (N_MANY, N_FEW))
+    many, few = (sorted(copies_of(scenes(), n).iterdir()) for n in (N_MANY, N_FEW))
     return _in_new_library(tagger, many), _in_new_library(tagger, few)
 
 
@@ -217,7 +218,7 @@ CASES = (
         "Tag 500 drawn scenes from files, 20 labels, the embedded RN-small",
         _LOOP,
         1.0,
-        _against_loop(lambda: load_backbone("miniworld-RN-small"), "miniworld-RN-small", _scenes),
+        _against_loop(lambda: load_backbone("miniworld-RN-small"), "miniworld-RN-small", scenes),
         _same,
         runs=2,
     ),
