@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import pickle
-import secrets
 import shutil
 import socket
 import tempfile
@@ -59,7 +58,7 @@ def on_ray(
     CoMCError
         Ray is not installed, no cluster answers, it has fewer GPUs or cores, or it gives up.
     """
-    folder = job.to / f"{_RUN}{secrets.token_hex(4)}"
+    folder = _folder_of_run(job.to)
     with _connected(address, n_workers) as ray:
         size, resources = _resources(
             [node["Resources"] for node in ray.nodes() if node["Alive"]], n_workers, len(shards)
@@ -85,6 +84,21 @@ def on_ray(
             ) from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder_of_run(to: Path) -> Path:
+    """Name a folder of this process, and take away those of processes of this machine that are gone."""
+    host = socket.gethostname()
+    for left in to.glob(f"{_RUN}*-{host}"):
+        pid = left.name[len(_RUN) : -len(host) - 1]
+        try:
+            if os.name == "posix" and pid.isdecimal():
+                os.kill(int(pid), 0)  # asks whether it is there
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except PermissionError:
+            continue  # it is, and somebody else's
+    return to / f"{_RUN}{os.getpid()}-{host}"
 
 
 class _Worker:
