@@ -457,6 +457,15 @@ def children(pid: int) -> list[int]:
     return family[1:]
 
 
+def list_many(listed: Path) -> list[str]:
+    """List 300 scenes: enough work to be killed in the middle of."""
+    for copy in range(1, 12):
+        shutil.copytree("photos", f"photos{copy}")
+    names = [f"photos{copy or ''}/test-{i:05d}.png" for copy in range(12) for i in range(25)]
+    listed.write_text("\n".join(names) + "\n")
+    return names
+
+
 def wait_for_tables(folder: str, n: int, process: subprocess.Popen) -> None:
     for _ in range(3000):
         if len(list(Path(folder).glob("*.parquet"))) >= n:
@@ -491,11 +500,7 @@ def test_ray_leaves_the_same_files_and_nothing_at_home(
 
 @pytest.mark.usefixtures("ray_is_there")
 def test_a_killed_worker_loses_and_doubles_nothing(listed: Path) -> None:
-    listed.write_text("".join(f"photos/test-{i % 25:05d}.png\n" for i in range(25)))
-    for copy in range(1, 12):  # enough work to be killed in the middle of
-        shutil.copytree("photos", f"photos{copy}")
-    names = [f"photos{copy or ''}/test-{i:05d}.png" for copy in range(12) for i in range(25)]
-    listed.write_text("\n".join(names) + "\n")
+    list_many(listed)
     tag("local", "--list", "scenes.txt", "--shard-size", "20")
     process = subprocess.Popen(
         command("ray", "--list", "scenes.txt", "--shard-size", "20"), stdout=subprocess.DEVNULL
@@ -515,10 +520,7 @@ def name_of(pid: int) -> str:
 
 @pytest.mark.usefixtures("ray_is_there")
 def test_a_killed_driver_is_gone_on_with(listed: Path) -> None:
-    for copy in range(1, 12):
-        shutil.copytree("photos", f"photos{copy}")
-    names = [f"photos{copy or ''}/test-{i:05d}.png" for copy in range(12) for i in range(25)]
-    listed.write_text("\n".join(names) + "\n")
+    names = list_many(listed)
     tag("local", "--list", "scenes.txt", "--shard-size", "20")
     words = ("--list", "scenes.txt", "--shard-size", "20")
     process = subprocess.Popen(command("ray", *words), stdout=subprocess.DEVNULL)
@@ -557,7 +559,7 @@ def test_a_shard_that_kills_its_worker_is_given_up(listed: Path) -> None:
     (folder / "job.pickle").write_bytes(on_ray.pickle.dumps((job, str(Path.cwd()))))
     worker = on_ray._Worker(str(folder), 1)
     row = {"shard": on_ray.pickle.dumps(shard)}
-    (folder / "begun" / shard.name).write_bytes(b".." if on_ray.TRIES == 3 else b"")
+    (folder / "begun" / shard.name).write_bytes(b"." * (on_ray.TRIES - 1))
     assert '"photos": 25' in worker(row)["done"]  # the last try
     assert "its worker was killed 3 times" in worker(row)["done"]
 
@@ -618,3 +620,11 @@ def test_a_photo_in_heic_in_a_tar_is_told_of_as_one(listed: Path) -> None:
     kinds = {"HEIC without the extra", "no image", "damaged"} if HEIC_OPENS else {"HEIC without the extra"}
     assert set(faulty["kind"]) <= kinds
     assert len(faulty) == 1
+
+
+def test_without_pyarrow_the_remedy_is_named(
+    listed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert tag("tables", "--list", "scenes.txt") == 2
+    assert "Tables need pyarrow: pip install pyarrow" in capsys.readouterr().err

@@ -403,11 +403,11 @@ class Clip:
             left_out.add(index)
             faulty(index, error)
 
-        reading = {"batch_size": batch_size, "num_workers": num_workers}
         with read_batches(
             images,
             crop,
-            **reading,
+            batch_size=batch_size,
+            num_workers=num_workers,
             pin_memory=self.device.type == "cuda",
             faulty=None if faulty is None else leave_out,
         ) as batches:

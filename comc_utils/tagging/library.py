@@ -203,7 +203,7 @@ class PhotoLibrary:
                 )
                 try:
                     with closing(batches):
-                        for part in _in_parts(batches):
+                        for part in in_parts(batches, PHOTOS_A_PART):
                             rows, waiting = waiting[: len(part)], waiting[len(part) :]
                             self._keep(
                                 index,
@@ -314,11 +314,12 @@ def as_kept(part: ImageEmbeddings) -> ImageEmbeddings:
     return replace(part, local=part.local.half()) if large else part
 
 
-def _in_parts(batches: Iterable[ImageEmbeddings]) -> Iterator[ImageEmbeddings]:
+def in_parts(batches: Iterable[ImageEmbeddings], size: int) -> Iterator[ImageEmbeddings]:
+    """Put batches together until there are so many photos or more; the last part may have fewer."""
     waiting: list[ImageEmbeddings] = []
     for batch in batches:
         waiting.append(batch)
-        if sum(map(len, waiting)) >= PHOTOS_A_PART:
+        if sum(map(len, waiting)) >= size:
             yield ImageEmbeddings.concatenate(waiting)
             waiting = []
     if waiting:

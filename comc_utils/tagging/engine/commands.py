@@ -71,6 +71,9 @@ def check_engine(arguments: argparse.Namespace) -> bool:
 
 def run_engine(arguments: argparse.Namespace, make_job: Callable[[], Job]) -> int:
     """Find the shards, work on them, and say what came out."""
+    from comc_utils.tagging.engine.tables import need_pyarrow
+
+    need_pyarrow()  # which the others take for granted
     from comc_utils.tagging.engine.run import here, run_shards
     from comc_utils.tagging.engine.shards import SHARD_SIZE, find_shards
 

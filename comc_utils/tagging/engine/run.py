@@ -69,7 +69,7 @@ class Totals:
         if self.anew:
             lines.append(
                 f"{len(self.anew):,} shards done anew, for photos or settings had changed: "
-                f"{name_some(list(map(printable, self.anew)))}"
+                f"{name_some(self.anew)}"
             )
         if self.strange:
             lines.append(
@@ -108,9 +108,12 @@ def run_shards(shards: Sequence[Shard], job: Job, engine: Engine, *, progress: b
         The folder cannot be written, a shard cannot be worked on, or not one photo opens.
     """
     make_writable(job.to.absolute(), "--to")
+    done = []
     for shard in shards:
-        job.refuse_others(shard)
-    done = [shard for shard in shards if job.is_done(shard)]
+        about = about_of(job.path(shard))
+        job.refuse_others(shard, about)
+        if job.is_done(shard, about):
+            done.append(shard)
     names = {shard.name for shard in done}
     waiting = [shard for shard in shards if shard.name not in names]
     anew = tuple(shard.name for shard in waiting if job.path(shard).exists())

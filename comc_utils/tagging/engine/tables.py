@@ -18,7 +18,7 @@ from comc_utils.clip import ImageEmbeddings
 from comc_utils.errors import CoMCError
 from comc_utils.tagging.embeddings import PHOTOS_A_CHUNK, Towers
 
-EMBEDDINGS, TAGS, SCORES = "embeddings", "tags", "scores"
+EMBEDDINGS, SCORES = "embeddings", "scores"
 KEPT = ("global", "regions", "regions-int8")
 """Of embeddings: the whole photo alone, its regions in half precision, too, or these in 8 bits a number."""
 _KEY = b"comc"

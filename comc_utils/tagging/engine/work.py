@@ -37,7 +37,7 @@ from comc_utils.tagging.engine.tables import (
     towers_of,
 )
 from comc_utils.tagging.exports import Tagged
-from comc_utils.tagging.library import as_kept, photos_at_once
+from comc_utils.tagging.library import as_kept, in_parts, photos_at_once
 from comc_utils.tagging.models import check_same, describe_towers
 from comc_utils.tagging.scoring import Scorer
 from comc_utils.tagging.thresholds import Threshold
@@ -46,7 +46,6 @@ FAULTY = "faulty"
 """The folder, beside the tables, with a table of the faulty photos of each shard that has any."""
 UNREACHABLE = frozenset({"missing", "may not be read", "not readable"})
 """Kinds of faults that are a disk's or a path's, and may be over another time."""
-CUT_SHORT = "shard cut short"
 
 
 @dataclass(frozen=True)
@@ -102,13 +101,12 @@ class Job:
         """Stands for the shard and for all that its table depends on."""
         return hash_texts([shard.fingerprint, json.dumps(self.depends_on, sort_keys=True)])
 
-    def is_done(self, shard: Shard) -> bool:
-        """Whether the table of these photos by this job is there.
+    def is_done(self, shard: Shard, about: Mapping[str, Any]) -> bool:
+        """Whether the table that says this of itself is that of these photos by this job.
 
         No photo is opened. Of those that could not be reached it is seen whether they can be by now: then the
         shard is not done.
         """
-        about = about_of(self.path(shard))
         if about.get("fingerprint") != self.fingerprint(shard):
             return False
         if shard.kind != "photos" or not UNREACHABLE & about["faulty"].keys():
@@ -118,8 +116,8 @@ class Job:
         unreached = [places[name] for name, kind in faults if kind in UNREACHABLE]
         return not any(os.access(os.path.join(shard.folder, path), os.R_OK) for path in unreached)
 
-    def refuse_others(self, shard: Shard) -> None:
-        """Refuse to write where something else lies than an earlier table of this kind.
+    def refuse_others(self, shard: Shard, about: Mapping[str, Any]) -> None:
+        """Refuse to write where something else lies, by what it says of itself, than a table of this kind.
 
         Raises
         ------
@@ -127,7 +125,7 @@ class Job:
             A table of somebody else, or the embeddings that are to be tagged.
         """
         path, own = self.path(shard), self.depends_on
-        if path.exists() and any(about_of(path).get(key) != own.get(key) for key in ("what", "keep")):
+        if path.exists() and any(about.get(key) != own.get(key) for key in ("what", "keep")):
             raise CoMCError(
                 f"{printable(str(path))} is there and holds something else than {self.keep}; choose another "
                 "--to, or take it away."
@@ -256,7 +254,7 @@ class Worker:
         towers = self.job.towers
         photos, names = open_shard(shard, towers.draft_size)
         if broken := getattr(photos, "broken", ""):
-            faults.append((printable(shard.source), CUT_SHORT, f"{broken}; what comes before is read"))
+            faults.append((printable(shard.source), "shard cut short", f"{broken}; what comes before is read"))
         counts["passed over"] = getattr(photos, "others", 0)
         if not names:
             return
@@ -276,15 +274,7 @@ class Worker:
             faulty=faulty,
         )
         rows = (row for row in range(len(names)) if row not in left_out)
-        waiting: list[ImageEmbeddings] = []
-        for batch in batches:
-            waiting.append(as_kept(batch))
-            if sum(map(len, waiting)) >= PHOTOS_A_CHUNK:
-                part = ImageEmbeddings.concatenate(waiting)
-                yield [names[next(rows)] for _ in range(len(part))], part
-                waiting = []
-        if waiting:
-            part = ImageEmbeddings.concatenate(waiting)
+        for part in in_parts(map(as_kept, batches), PHOTOS_A_CHUNK):
             yield [names[next(rows)] for _ in range(len(part))], part
 
     def _write_faults(self, shard: Shard, faults: list[tuple[str, str, str]]) -> None:
