@@ -17,10 +17,12 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 from PIL import Image
 from safetensors.torch import save_model
 
@@ -156,33 +158,19 @@ def _group(limit: float | None) -> Path | None:
 
 
 def _watch(process: subprocess.Popen, most: dict[str, float]) -> None:
+    started = psutil.Process(process.pid)
     while process.poll() is None:
         now = dict.fromkeys(most, 0.0)
-        for pid in _family(process.pid):
-            try:
-                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-            except OSError:
-                continue
-            fields = dict(line.split(":", 1) for line in lines if ":" in line)
-            for name in now:
-                now[name] += int(fields.get(name, "0 kB").split()[0]) * 1024 / 1e9
+        with suppress(psutil.NoSuchProcess):
+            # Kernels lead sessions of their own, and descend from it all the same.
+            for member in (started, *started.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    memory = member.memory_info()
+                    now["VmRSS"] += memory.rss / 1e9
+                    now["RssAnon"] += (memory.rss - memory.shared) / 1e9
         for name, value in now.items():
             most[name] = max(most[name], value)
         time.sleep(0.5)
-
-
-def _family(pid: int) -> list[int]:
-    """A process and all that descend from it; kernels lead sessions of their own."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            continue
-    family = [pid]
-    for member in family:
-        family += [child for child, parent in parents.items() if parent == member]
-    return family
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 from torch.nn.functional import normalize
 
@@ -191,10 +192,9 @@ def _watched(process: subprocess.Popen, run: str, cache: Path, started: float) -
 
 def _memory_of(pid: int) -> tuple[float, int]:
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(resident.split()[1]) * 1024 / 1e9, len(os.listdir(f"/proc/{pid}/fd"))
-    except (OSError, StopIteration):
+        process = psutil.Process(pid)
+        return process.memory_info().rss / 1e9, process.num_fds()
+    except psutil.NoSuchProcess:
         return 0.0, 0
 
 
